@@ -1,0 +1,104 @@
+/*
+ * broker: caches, topics, numbered items, subscribers. Knows no transport.
+ *
+ * A topic is made on first use within an existing cache. It numbers its items from 1 and keeps the
+ * newest in a bounded ring. A subscription is a cursor into that ring: publishing never waits for a
+ * subscriber, and one that falls behind the ring is told of the gap by a discontinuity.
+ *
+ * Threads: publishing and everything on `struct broker` may be called from any thread. A `struct
+ * mailbox` belongs to one thread (a worker's loop); its subscriptions are opened, read and closed on
+ * that thread alone. Locks: the broker's guards the tables of caches and topics, a topic's guards
+ * its ring and its list of ports. on_ready runs under neither.
+ */
+#ifndef HOOKMOON_BROKER_BROKER_H
+#define HOOKMOON_BROKER_BROKER_H
+
+#include "base/base.h"
+#include "broker/item.h"
+
+struct broker;
+struct mailbox;
+struct subscription;
+
+struct broker_limits {
+    unsigned topics;         /* per cache */
+    unsigned subscribers;    /* all together */
+    unsigned retained_items; /* per topic */
+    size_t retained_bytes;   /* per topic */
+    size_t message_bytes;    /* per item */
+};
+
+struct broker *broker_new(const struct broker_limits *limits);
+/* Every mailbox must be freed before. */
+void broker_free(struct broker *b);
+
+/* ERROR_INVALID (name), ERROR_EXISTS. */
+bool broker_create_cache(struct broker *b, const char *name, struct error *e);
+bool broker_has_cache(struct broker *b, const char *name);
+/* NULL when `name` may name a cache or topic (1..255 bytes of UTF-8 without control characters),
+ * else what is wrong with it. */
+const char *broker_name_defect(const char *name, size_t length);
+
+/* One message to publish; the strings are borrowed for the call. */
+struct publish {
+    const char *cache;
+    const char *topic;
+    struct item *item; /* the broker takes its own reference and numbers it */
+};
+
+/*
+ * Publishes all of them or none, in order: every check is made before the first is numbered.
+ * ERROR_NOT_FOUND (cache), ERROR_INVALID (name), ERROR_TOO_LARGE, ERROR_LIMIT (topics).
+ */
+bool broker_publish(struct broker *b, const struct publish *list, size_t count, struct error *e);
+
+/*
+ * `wake` is called from a publishing thread when a mailbox that was empty has something in it; it
+ * must only make the owner call mailbox_dispatch soon (uv_async_send): a lock is held.
+ */
+struct mailbox *mailbox_new(struct broker *b, void (*wake)(void *), void *context);
+/* Its subscriptions must be closed before. */
+void mailbox_free(struct mailbox *m);
+/* Calls `on_ready` of each subscription whose topic has news. Owner thread. */
+void mailbox_dispatch(struct mailbox *m);
+
+/* Where to start. number 0: only what is published from now on. */
+struct resume {
+    uint64_t page;   /* 0: unknown */
+    uint64_t number; /* the next one expected */
+};
+
+/*
+ * Subscribes from `resume` on. `on_ready(context)` is called on the mailbox's thread when there may
+ * be something to read; read with subscription_read until it returns 0, and once right after opening,
+ * for what was retained.
+ * ERROR_NOT_FOUND (cache), ERROR_INVALID (name), ERROR_LIMIT (topics, subscribers).
+ */
+struct subscription *subscription_open(struct mailbox *m, const char *cache, const char *topic,
+                                       struct resume resume, void (*on_ready)(void *),
+                                       void *context, struct error *e);
+void subscription_close(struct subscription *s);
+
+struct discontinuity {
+    uint64_t last_number; /* the last one known to the subscriber, 0: unknown */
+    uint64_t new_number;  /* the number of the item that follows */
+    uint64_t new_page;
+};
+
+/*
+ * Takes up to `room` items from the cursor on; the caller unrefs each. When the subscriber missed
+ * something, `*gap` is set to true and `*d` filled: it comes before the items. Returns their number.
+ */
+size_t subscription_read(struct subscription *s, struct item **items, size_t room, bool *gap,
+                         struct discontinuity *d);
+
+/* Figures for the metrics. */
+struct broker_stats {
+    uint64_t published;
+    uint64_t subscribers;
+    uint64_t topics;
+    uint64_t discontinuities;
+};
+void broker_get_stats(struct broker *b, struct broker_stats *stats);
+
+#endif

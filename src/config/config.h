@@ -1,0 +1,96 @@
+/*
+ * config: what the gateway is told to do, as plain data.
+ *
+ * Filled with the defaults by config_init, then by the configuration file (config/config_load.h),
+ * then by the command line's flags. Read-only once the workers run, so any thread may read it.
+ */
+#ifndef HOOKMOON_CONFIG_CONFIG_H
+#define HOOKMOON_CONFIG_CONFIG_H
+
+#include "base/base.h"
+
+struct config_cache {
+    char *name;
+};
+
+/* A webhook out: every item of `topic` in `cache` is POSTed to `url`, signed with `secret`. */
+struct config_webhook {
+    char *cache;
+    char *name;
+    char *topic;
+    char *url;
+    char *secret;
+};
+
+/* A webhook in: who may call /hooks/{name}. `name` is "bundle" or "bundle/hook". */
+struct config_hook {
+    char *name;
+    char **secrets; /* any of them is valid, so that one can be replaced without loss */
+    size_t secret_count;
+    int64_t max_age_ms;    /* a publish_timestamp older than this is refused */
+    int64_t max_future_ms; /* and one further ahead than this */
+    size_t body_bytes;     /* largest body; 0: limits.body_bytes */
+    double rate;           /* requests per second, 0: no limit */
+};
+
+enum config_role { CONFIG_ROLE_PUBLISH = 1, CONFIG_ROLE_SUBSCRIBE = 2, CONFIG_ROLE_BOTH = 3 };
+
+/* A key for the topics API. `cache` and `topic` NULL: all. */
+struct config_key {
+    char *id; /* becomes the publisher_id / token_id of what it publishes */
+    char *key;
+    enum config_role role;
+    char *cache;
+    char *topic;
+};
+
+struct config_limits {
+    size_t body_bytes;           /* a hook's body */
+    size_t message_bytes;        /* a published message */
+    size_t header_bytes;         /* a request's line and headers */
+    unsigned connections;        /* per worker */
+    unsigned subscribers;        /* all topics together */
+    unsigned topics;             /* per cache */
+    unsigned retained_items;     /* per topic: the ring for resume */
+    size_t retained_bytes;       /* per topic */
+    int64_t request_timeout_ms;  /* to receive a request whole */
+    int64_t idle_timeout_ms;     /* of a connection between requests */
+    int64_t heartbeat_ms;        /* comments on an event stream */
+    int64_t stop_grace_ms;       /* for what is in flight when told to stop */
+    unsigned json_depth;         /* of an event's JSON and of json.decode */
+    size_t script_memory_bytes;  /* per bundle and worker */
+    uint64_t script_instructions; /* per event */
+    int64_t script_deadline_ms;  /* per event, wall clock */
+    unsigned script_publishes;   /* publish calls per event */
+    unsigned webhook_queue;      /* items waiting per webhook */
+    unsigned webhook_concurrency; /* requests at once per webhook */
+    int64_t webhook_timeout_ms;  /* an attempt, whole */
+};
+
+struct config {
+    char *file; /* NULL: none was read */
+    char *listen;
+    char *scripts;
+    char *data;
+    unsigned workers; /* 0: one a core */
+    bool open;        /* no key asked for; refused on a non-loopback address ... */
+    bool allow_open_public; /* ... unless this is set as well */
+    enum log_level log_level;
+    enum log_format log_format;
+    struct config_cache *caches;
+    size_t cache_count;
+    struct config_webhook *webhooks;
+    size_t webhook_count;
+    struct config_hook *hooks;
+    size_t hook_count;
+    struct config_key *keys;
+    size_t key_count;
+    struct config_limits limits;
+};
+
+void config_init(struct config *c);
+void config_free(struct config *c);
+/* The hook's entry, or NULL. */
+const struct config_hook *config_find_hook(const struct config *c, const char *name);
+
+#endif

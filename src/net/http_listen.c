@@ -1,0 +1,74 @@
+#include "net/http_server.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+
+/* Splits "host:port" or "[v6]:port" in place. */
+static bool split_address(char *address, char **host, char **port) {
+    char *colon = strrchr(address, ':');
+    if (colon == NULL || colon[1] == '\0')
+        return false;
+    *colon = '\0';
+    *port = colon + 1;
+    *host = address;
+    size_t length = strlen(address);
+    if (length > 1 && address[0] == '[' && address[length - 1] == ']') {
+        address[length - 1] = '\0';
+        *host = address + 1;
+    } else if (strchr(address, ':') != NULL) {
+        return false;
+    }
+    return strspn(*port, "0123456789") == strlen(*port);
+}
+
+static int listen_on(const struct addrinfo *where) {
+    int fd = socket(where->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1;
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+        bind(fd, where->ai_addr, where->ai_addrlen) == 0 && listen(fd, 4096) == 0)
+        return fd;
+    int saved = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = saved;
+    return -1;
+}
+
+int http_listen(const char *address, struct error *e) {
+    char *copy = xstrdup(address);
+    char *host, *port;
+    int fd = -1;
+    if (!split_address(copy, &host, &port)) {
+        error_set(e, ERROR_INVALID, "listen address \"%s\" is not host:port", address);
+        goto done;
+    }
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
+    int failed = getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &list);
+    if (failed != 0) {
+        error_set(e, ERROR_INVALID, "listen address \"%s\": %s", address, gai_strerror(failed));
+        goto done;
+    }
+    fd = listen_on(list);
+    if (fd < 0)
+        error_set(e, ERROR_UNAVAILABLE, "cannot listen on %s: %s", address, strerror(errno));
+    freeaddrinfo(list);
+done:
+    free(copy);
+    return fd;
+}
+
+unsigned http_listen_port(int fd) {
+    struct sockaddr_storage bound = {0};
+    socklen_t size = sizeof bound;
+    if (getsockname(fd, (struct sockaddr *)&bound, &size) != 0)
+        return 0;
+    return ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
+                                             : ((struct sockaddr_in *)&bound)->sin_port);
+}

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Installs the Debian packages that building and testing need, when one is missing.
+set -eu
+packages="gcc make pkg-config liblua5.4-dev lua-cjson-dev libmicrohttpd-dev libuv1-dev uthash-dev
+libjansson-dev libcurl4-openssl-dev libssl-dev libcmocka-dev curl nodejs npm"
+
+missing=""
+for package in $packages; do
+    case $package in
+    nodejs) command -v node >/dev/null && continue ;;
+    npm) command -v npm >/dev/null && continue ;;
+    esac
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+        missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+sudo=""
+if [ "$(id -u)" -ne 0 ]; then
+    sudo="sudo"
+    echo "hookmoon: these packages are missing and will be installed through sudo:$missing"
+else
+    echo "hookmoon: installing$missing"
+fi
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+# shellcheck disable=SC2086
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -29,7 +29,7 @@ LIBRARY := $(BUILD)/libhookmoon.a
 build: hookmoon ## build ./hookmoon
 
 hookmoon: $(BUILD)/hookmoon
-	@cp $< $@
+	@cp --remove-destination $< $@
 
 $(BUILD)/hookmoon: $(OBJECTS)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -2,7 +2,7 @@
 # Installs the Debian packages that building and testing need, when one is missing.
 set -eu
 packages="gcc make pkg-config liblua5.4-dev lua-cjson-dev libmicrohttpd-dev libuv1-dev uthash-dev
-libjansson-dev libcurl4-openssl-dev libssl-dev libcmocka-dev curl nodejs npm"
+libjansson-dev libcurl4-openssl-dev libssl-dev libxxhash-dev libcmocka-dev curl nodejs npm"
 
 missing=""
 for package in $packages; do

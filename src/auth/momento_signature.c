@@ -67,11 +67,11 @@ bool signer_verify(struct signer *s, const void *body, size_t length, const char
 const char *momento_signature_defect(const char *hex) {
     size_t length = strlen(hex);
     if (length == 0)
-        return "it is empty";
+        return "the signature is empty";
     if (length != MOMENTO_SIGNATURE_HEX)
-        return "it is not 64 characters long";
+        return "the signature is not 64 characters long";
     if (strspn(hex, "0123456789abcdef") != length)
-        return strspn(hex, "0123456789abcdefABCDEF") == length ? "it has upper-case digits"
-                                                               : "it is not hexadecimal";
+        return strspn(hex, "0123456789abcdefABCDEF") == length ? "the signature has upper-case digits"
+                                                               : "the signature is not hexadecimal";
     return NULL;
 }

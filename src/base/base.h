@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

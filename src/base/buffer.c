@@ -1,5 +1,6 @@
 #include "base/base.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,4 +114,20 @@ void buffer_add_json_string(struct buffer *b, const char *text, size_t length) {
 void buffer_add_base64(struct buffer *b, const void *bytes, size_t length) {
     char *to = buffer_reserve(b, (length + 2) / 3 * 4 + 1);
     b->length += (size_t)EVP_EncodeBlock((unsigned char *)to, bytes, (int)length);
+}
+
+bool buffer_add_from_base64(struct buffer *b, const char *text, size_t length) {
+    if (length == 0 || length % 4 != 0 || length > INT_MAX)
+        return false;
+    char *to = buffer_reserve(b, length / 4 * 3);
+    int decoded = EVP_DecodeBlock((unsigned char *)to, (const unsigned char *)text, (int)length);
+    if (decoded < 0) {
+        to[0] = '\0';
+        return false;
+    }
+    /* EVP_DecodeBlock counts the padding as zero bytes. */
+    size_t padding = text[length - 1] != '=' ? 0 : text[length - 2] != '=' ? 1 : 2;
+    b->length += (size_t)decoded - padding;
+    b->data[b->length] = '\0';
+    return true;
 }

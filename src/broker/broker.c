@@ -95,7 +95,7 @@ static struct topic *make_topic(struct broker *b, const char *cache_name, const 
                                 size_t length, struct error *e) {
     struct cache *cache = find_cache(b, cache_name);
     if (cache == NULL) {
-        error_set(e, ERROR_NOT_FOUND, "there is no such cache");
+        error_set(e, ERROR_NOT_FOUND, "there is no cache \"%s\"", cache_name);
         return NULL;
     }
     struct topic *topic = NULL;

@@ -85,8 +85,11 @@ struct discontinuity {
     uint64_t new_page;
 };
 
+/* Where it stands: the topic's page and the number to be read next. */
+struct resume subscription_position(const struct subscription *s);
+
 /*
- * Takes up to `room` items from the cursor on; the caller unrefs each. When the subscriber missed
+ * Takes up to `room` items from the cursor on, fewer when they are large; the caller unrefs each. When the subscriber missed
  * something, `*gap` is set to true and `*d` filled: it comes before the items. Returns their number.
  */
 size_t subscription_read(struct subscription *s, struct item **items, size_t room, bool *gap,

@@ -8,6 +8,9 @@
 
 #include "broker/topic.h"
 
+/* One read stops past this, so that what a slow subscriber holds stays small. */
+#define READ_BYTES (256 * 1024)
+
 struct mailbox {
     struct broker *broker;
     void (*wake)(void *);
@@ -183,10 +186,20 @@ size_t subscription_read(struct subscription *s, struct item **items, size_t roo
             .last_number = s->gap_last, .new_number = s->cursor, .new_page = t->page};
         s->gap = false;
     }
-    while (count < room && s->cursor < t->next)
-        items[count++] = item_ref(topic_item(t, s->cursor++));
+    for (size_t bytes = 0; count < room && bytes < READ_BYTES && s->cursor < t->next; count++) {
+        items[count] = item_ref(topic_item(t, s->cursor++));
+        bytes += items[count]->length;
+    }
     pthread_mutex_unlock(&t->lock);
     if (*gap)
         broker_count_discontinuity(s->port->mailbox->broker);
     return count;
+}
+
+struct resume subscription_position(const struct subscription *s) {
+    struct topic *t = s->port->topic;
+    pthread_mutex_lock(&t->lock);
+    struct resume position = {.page = t->page, .number = s->cursor};
+    pthread_mutex_unlock(&t->lock);
+    return position;
 }

@@ -1,11 +1,23 @@
 #include "config/config.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+/* lua-lib comes with the program: it lies beside it. */
+static char *find_library(void) {
+    char program[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program);
+    while (length > 0 && program[length - 1] != '/')
+        length--;
+    return length > 0 ? xasprintf("%.*slua-lib", (int)length, program) : xstrdup("lua-lib");
+}
 
 void config_init(struct config *c) {
     *c = (struct config){
         .listen = xstrdup("127.0.0.1:8080"),
         .scripts = xstrdup("scripts"),
+        .library = find_library(),
         .data = xstrdup("data"),
         .log_level = LOG_INFO,
         .log_format = LOG_AUTO,
@@ -28,6 +40,7 @@ void config_init(struct config *c) {
                 .script_instructions = 50 * 1000 * 1000,
                 .script_deadline_ms = 1000,
                 .script_publishes = 1000,
+                .replay_events = 4 * 1000 * 1000,
                 .webhook_queue = 10000,
                 .webhook_concurrency = 16,
                 .webhook_timeout_ms = 5000,
@@ -39,6 +52,7 @@ void config_free(struct config *c) {
     free(c->file);
     free(c->listen);
     free(c->scripts);
+    free(c->library);
     free(c->data);
     for (size_t i = 0; i < c->cache_count; i++)
         free(c->caches[i].name);
@@ -49,6 +63,7 @@ void config_free(struct config *c) {
         free(w->name);
         free(w->topic);
         free(w->url);
+        free(w->own_hook);
         free(w->secret);
     }
     free(c->webhooks);
@@ -69,6 +84,29 @@ void config_free(struct config *c) {
     }
     free(c->keys);
     *c = (struct config){0};
+}
+
+void config_hook_init(struct config_hook *h) {
+    *h = (struct config_hook){.max_age_ms = 60000, .max_future_ms = 60000};
+}
+
+void config_complete_webhooks(struct config *c, const char *base) {
+    static const char hooks[] = "/hooks/";
+    for (size_t i = 0; i < c->webhook_count; i++) {
+        struct config_webhook *w = &c->webhooks[i];
+        if (w->url[0] == '/') {
+            char *path = w->url;
+            w->url = xasprintf("%s%s", base, path);
+            free(path);
+        }
+        if (strncmp(w->url, base, strlen(base)) != 0)
+            continue;
+        const char *path = w->url + strlen(base);
+        if (strncmp(path, hooks, sizeof hooks - 1) != 0)
+            continue;
+        free(w->own_hook);
+        w->own_hook = xstrdup(path + sizeof hooks - 1);
+    }
 }
 
 const struct config_hook *config_find_hook(const struct config *c, const char *name) {

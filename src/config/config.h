@@ -13,12 +13,15 @@ struct config_cache {
     char *name;
 };
 
-/* A webhook out: every item of `topic` in `cache` is POSTed to `url`, signed with `secret`. */
+/* A webhook out: every item of `topic` in `cache` is POSTed to `url`, signed with `secret`. A url
+ * that is only a path, "/hooks/NAME", means this gateway's own hook; the gateway completes it once
+ * it knows its port. */
 struct config_webhook {
     char *cache;
     char *name;
     char *topic;
     char *url;
+    char *own_hook; /* NULL, or NAME of "/hooks/NAME"; set by config_complete_webhooks */
     char *secret;
 };
 
@@ -62,6 +65,7 @@ struct config_limits {
     uint64_t script_instructions; /* per event */
     int64_t script_deadline_ms;  /* per event, wall clock */
     unsigned script_publishes;   /* publish calls per event */
+    size_t replay_events;        /* remembered per window, all hooks together */
     unsigned webhook_queue;      /* items waiting per webhook */
     unsigned webhook_concurrency; /* requests at once per webhook */
     int64_t webhook_timeout_ms;  /* an attempt, whole */
@@ -71,6 +75,7 @@ struct config {
     char *file; /* NULL: none was read */
     char *listen;
     char *scripts;
+    char *library; /* the folder of lua-lib */
     char *data;
     unsigned workers; /* 0: one a core */
     bool open;        /* no key asked for; refused on a non-loopback address ... */
@@ -90,6 +95,13 @@ struct config {
 
 void config_init(struct config *c);
 void config_free(struct config *c);
+/* Fills in what a hook has that the configuration does not mention. */
+void config_hook_init(struct config_hook *h);
+/*
+ * Sets own_hook of the webhooks that point at this gateway, whose own address is `base`
+ * ("http://127.0.0.1:8080"): by a path alone, which becomes a whole URL, or by `base` in front.
+ */
+void config_complete_webhooks(struct config *c, const char *base);
 /* The hook's entry, or NULL. */
 const struct config_hook *config_find_hook(const struct config *c, const char *name);
 

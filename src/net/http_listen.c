@@ -64,11 +64,26 @@ done:
     return fd;
 }
 
+static bool bound_address(int fd, struct sockaddr_storage *bound) {
+    socklen_t size = sizeof *bound;
+    *bound = (struct sockaddr_storage){0};
+    return getsockname(fd, (struct sockaddr *)bound, &size) == 0;
+}
+
 unsigned http_listen_port(int fd) {
-    struct sockaddr_storage bound = {0};
-    socklen_t size = sizeof bound;
-    if (getsockname(fd, (struct sockaddr *)&bound, &size) != 0)
+    struct sockaddr_storage bound;
+    if (!bound_address(fd, &bound))
         return 0;
     return ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
                                              : ((struct sockaddr_in *)&bound)->sin_port);
+}
+
+bool http_listen_is_loopback(int fd) {
+    struct sockaddr_storage bound;
+    if (!bound_address(fd, &bound))
+        return false;
+    if (bound.ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&bound)->sin6_addr);
+    return bound.ss_family == AF_INET &&
+           ntohl(((struct sockaddr_in *)&bound)->sin_addr.s_addr) >> 24 == 127;
 }

@@ -84,6 +84,7 @@ static void cut(struct http_request *r, unsigned status, const char *reason, con
     (void)!send(fd, answer, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
     r->state = REQUEST_REPLIED;
+    r->status = status;
 }
 
 static void add_answer_headers(struct http_request *r) {
@@ -109,6 +110,12 @@ static enum MHD_Result begin(struct http_request *r, const char *method, const c
     r->body_limit = s->handler.on_headers(r, s->handler.context);
     r->in_handler = false;
     const char *size = http_request_header(r, "Content-Length");
+    if (size != NULL && http_request_header(r, "Transfer-Encoding") != NULL) {
+        /* Two lengths: a proxy in front may read the other one (RFC 9112, section 6.1). */
+        cut(r, 400, "Bad Request", "invalid_argument",
+            "Content-Length and Transfer-Encoding exclude each other");
+        return MHD_NO;
+    }
     unsigned long long announced = size != NULL ? strtoull(size, NULL, 10) : 0;
     if (r->state == REQUEST_RECEIVING && announced > r->body_limit) {
         char body[128];
@@ -349,6 +356,10 @@ void http_request_reply(struct http_request *r, unsigned status, const char *typ
 
 bool http_request_replied(const struct http_request *r) {
     return r->state == REQUEST_REPLIED;
+}
+
+unsigned http_request_status(const struct http_request *r) {
+    return r->status;
 }
 
 /* ---- the start of a stream; the rest is http_stream.c's ---- */

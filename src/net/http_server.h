@@ -35,6 +35,8 @@ struct http_limits {
 int http_listen(const char *address, struct error *e);
 /* The port a socket is bound to. */
 unsigned http_listen_port(int fd);
+/* True when only this machine can reach it. */
+bool http_listen_is_loopback(int fd);
 
 /* Takes `listen_fd` over. */
 struct http_server *http_server_new(uv_loop_t *loop, int listen_fd,
@@ -72,6 +74,8 @@ void http_request_set_header(struct http_request *r, const char *name, const cha
 void http_request_reply(struct http_request *r, unsigned status, const char *type,
                         const void *body, size_t length);
 bool http_request_replied(const struct http_request *r);
+/* The status it was answered with, 0: not (yet) answered. */
+unsigned http_request_status(const struct http_request *r);
 
 /*
  * Answers with a body without end. `on_writable(context)` is called when a stream that was full has

@@ -76,14 +76,14 @@ static void test_any_damage_is_refused(void **state) {
 static void test_defects_are_named(void **state) {
     (void)state;
     assert_null(momento_signature_defect(vectors[0].hex));
-    assert_string_equal(momento_signature_defect(""), "it is empty");
-    assert_string_equal(momento_signature_defect("abc"), "it is not 64 characters long");
+    assert_string_equal(momento_signature_defect(""), "the signature is empty");
+    assert_string_equal(momento_signature_defect("abc"), "the signature is not 64 characters long");
     assert_string_equal(momento_signature_defect("B43F72787EB66410FF110295B036EF828E5686AF21B414CE0"
                                                  "92F02C05DEEA3DA"),
-                        "it has upper-case digits");
+                        "the signature has upper-case digits");
     assert_string_equal(momento_signature_defect("z43f72787eb66410ff110295b036ef828e5686af21b414ce0"
                                                  "92f02c05deea3da"),
-                        "it is not hexadecimal");
+                        "the signature is not hexadecimal");
 }
 
 int main(void) {

@@ -1,0 +1,259 @@
+/*
+ * hookmoon run: a script on saved events, without a server.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "config/config_load.h"
+#include "ingress/event.h"
+#include "ingress/limits.h"
+
+#define EVENTS_BYTES (256u * 1024 * 1024)
+
+static const struct option long_options[] = {
+    {"event", required_argument, NULL, 'e'},  {"hook", required_argument, NULL, 'k'},
+    {"header", required_argument, NULL, 'H'}, {"config", required_argument, NULL, 'c'},
+    {"keep-going", no_argument, NULL, 'g'},   {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+struct header {
+    char *name;
+    const char *value;
+};
+
+struct runner {
+    const char *event_file;
+    const char *hook;
+    struct header *headers;
+    size_t header_count;
+    bool keep_going;
+    const struct config *config;
+    struct script *script;
+    const char *bundle_name;
+    uint64_t number; /* events so far */
+    bool failed;
+};
+
+static void each_header(const void *source, void (*each)(void *, const char *, const char *),
+                        void *context) {
+    const struct runner *r = source;
+    for (size_t i = 0; i < r->header_count; i++)
+        each(context, r->headers[i].name, r->headers[i].value);
+}
+
+static void print_publish(const struct publish *p) {
+    struct buffer line = {0};
+    buffer_add_string(&line, "{\"cache\":");
+    buffer_add_json_string(&line, p->cache, strlen(p->cache));
+    buffer_add_string(&line, ",\"topic\":");
+    buffer_add_json_string(&line, p->topic, strlen(p->topic));
+    if (p->item->kind == ITEM_TEXT) {
+        buffer_add_string(&line, ",\"text\":");
+        buffer_add_json_string(&line, p->item->value, p->item->length);
+    } else {
+        buffer_add_string(&line, ",\"binary\":\"");
+        buffer_add_base64(&line, p->item->value, p->item->length);
+        buffer_add_char(&line, '"');
+    }
+    printf("%s}\n", line.data);
+    buffer_free(&line);
+}
+
+/* A sample may leave out what the gateway would have filled in. */
+static void complete(json_t *event, uint64_t number) {
+    int64_t now = clock_wall_ms();
+    json_t *defaults = json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s}", "cache", "chat", "topic",
+                                 "topic 1", "event_timestamp", (json_int_t)now,
+                                 "publish_timestamp", (json_int_t)now, "topic_sequence_number",
+                                 (json_int_t)number, "token_id", "", "text", "");
+    json_object_update_missing(event, defaults);
+    json_decref(defaults);
+}
+
+static void fail_event(struct runner *r, const char *message, const char *traceback) {
+    r->failed = true;
+    fprintf(stderr, "%sevent %" PRIu64 ": %s%s\n", cli_colour(2, "\033[31m"), r->number,
+            traceback[0] != '\0' ? traceback : message, cli_colour(2, "\033[0m"));
+}
+
+static void run_event(struct runner *r, json_t *json, const char *body, size_t length) {
+    struct error e;
+    struct event ev;
+    r->number++;
+    complete(json, r->number);
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (!event_parse(&ev, text, strlen(text), r->config->limits.json_depth, &e)) {
+        fail_event(r, e.message, "");
+    } else {
+        char *path = xasprintf("/hooks/%s%s%s", r->bundle_name, r->hook[0] != '\0' ? "/" : "",
+                               r->hook);
+        struct script_request request = {.id = "run", .method = "POST", .path = path,
+                                         .hook = r->hook, .body = body, .body_length = length,
+                                         .each_header = each_header, .source = r};
+        struct script_outcome outcome;
+        if (!script_run(r->script, ev.json, ev.cache, ev.token_id, &request, &outcome, &e))
+            fail_event(r, e.message, script_traceback(r->script));
+        for (size_t i = 0; i < outcome.publish_count; i++)
+            print_publish(&outcome.publishes[i]);
+        fflush(stdout);
+        free(path);
+    }
+    event_clear(&ev);
+    free(text);
+}
+
+/* Decodes and runs one event; false when the text is none. */
+static bool run_text(struct runner *r, const char *text, size_t length, json_error_t *why) {
+    json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, why);
+    if (json_is_object(json))
+        run_event(r, json, text, length);
+    else if (json != NULL)
+        snprintf(why->text, sizeof why->text, "an event is a JSON object");
+    bool good = json_is_object(json);
+    json_decref(json);
+    return good;
+}
+
+/* The whole is one event, or each line is. */
+static bool run_all(struct runner *r, const struct buffer *text) {
+    json_error_t why;
+    if (run_text(r, buffer_string(text), text->length, &why))
+        return true;
+    unsigned line_number = 0, lines = 0;
+    json_error_t whole = why;
+    for (const char *at = buffer_string(text), *end; *at != '\0'; at = *end == '\0' ? end : end + 1) {
+        end = at + strcspn(at, "\n");
+        line_number++;
+        if (strspn(at, " \t\r") >= (size_t)(end - at))
+            continue;
+        lines++;
+        if (!run_text(r, at, (size_t)(end - at), &why)) {
+            bool one = line_number == 1; /* then it was meant to be one event over several lines */
+            cli_fail("%s:%d: %s", r->event_file, one ? whole.line : (int)line_number,
+                     one ? whole.text : why.text);
+            return false;
+        }
+        if (r->failed && !r->keep_going)
+            break;
+    }
+    if (lines == 0)
+        cli_fail("%s: there is no event in it", r->event_file);
+    return lines > 0;
+}
+
+static bool read_events(const char *path, struct buffer *text) {
+    struct error e;
+    bool standard = strcmp(path, "-") == 0;
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        cli_fail("cannot open %s: %s", path, strerror(errno));
+        return false;
+    }
+    bool good = cli_read_all(fd, text, EVENTS_BYTES, &e);
+    if (!good)
+        cli_fail("cannot read %s: %s", path, e.message);
+    if (!standard)
+        close(fd);
+    return good;
+}
+
+static void on_problem(void *context, const char *where, const char *field, const char *message) {
+    (void)context;
+    cli_fail("%s: %s%s%s", where, field, field[0] != '\0' ? ": " : "", message);
+}
+
+static int run_script(struct runner *r, const char *path, const char *config_file) {
+    struct config c;
+    struct error e;
+    struct bundle *bundle = NULL;
+    struct buffer text = {0};
+    int result = CLI_FAILED;
+    config_init(&c);
+    log_setup(LOG_DEBUG, LOG_HUMAN);
+    if (config_file != NULL && !config_load(&c, config_file, on_problem, NULL))
+        goto done;
+    struct script_limits limits = limits_for_script(&c);
+    bundle = bundle_load(path, &e);
+    r->script = bundle != NULL ? script_new(bundle, &limits, &e) : NULL;
+    if (r->script == NULL) {
+        cli_fail("%s", e.message);
+        goto done;
+    }
+    r->config = &c;
+    r->bundle_name = bundle->name;
+    if (r->hook[0] != '\0' && !bundle_has_hook(bundle, r->hook))
+        cli_fail("the manifest of %s lists no hook \"%s\"", bundle->name, r->hook);
+    else if (read_events(r->event_file, &text) && run_all(r, &text) && !r->failed)
+        result = CLI_OK;
+done:
+    buffer_free(&text);
+    script_free(r->script);
+    bundle_free(bundle);
+    config_free(&c);
+    return result;
+}
+
+static bool add_header(struct runner *r, const char *text) {
+    const char *colon = strchr(text, ':');
+    if (colon == NULL || colon == text)
+        return false;
+    r->headers = xrealloc(r->headers, (r->header_count + 1) * sizeof *r->headers);
+    r->headers[r->header_count++] = (struct header){
+        xstrndup(text, (size_t)(colon - text)), colon + 1 + strspn(colon + 1, " \t")};
+    return true;
+}
+
+static int run(int argc, char **argv) {
+    struct runner r = {.hook = ""};
+    const char *config_file = NULL;
+    int flag, result = CLI_OK;
+    while (result == CLI_OK && (flag = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
+        switch (flag) {
+        case 'e': r.event_file = optarg; break;
+        case 'k': r.hook = optarg; break;
+        case 'H':
+            if (!add_header(&r, optarg))
+                result = cli_usage_error(&cli_run, "--header %s: expected is \"Name: value\"", optarg);
+            break;
+        case 'c': config_file = optarg; break;
+        case 'g': r.keep_going = true; break;
+        case 'h': return cli_print_help(&cli_run);
+        default: result = cli_usage_error(&cli_run, "unknown or incomplete option");
+        }
+    }
+    if (result == CLI_OK && optind + 1 != argc)
+        result = cli_usage_error(&cli_run, "expected is one script");
+    else if (result == CLI_OK && r.event_file == NULL)
+        result = cli_usage_error(&cli_run, "expected is --event FILE, or --event - for standard input");
+    else if (result == CLI_OK)
+        result = run_script(&r, argv[optind], config_file);
+    for (size_t i = 0; i < r.header_count; i++)
+        free(r.headers[i].name);
+    free(r.headers);
+    return result;
+}
+
+const struct cli_command cli_run = {
+    .name = "run",
+    .summary = "run a script on saved events, without a server",
+    .help =
+        "usage: hookmoon run SCRIPT --event FILE|- [options]\n"
+        "\n"
+        "Runs SCRIPT, a .lua file or a bundle's folder, and prints what it would publish as JSON\n"
+        "lines on standard output; its log goes to standard error. FILE has one event, or one a\n"
+        "line; what an event leaves out is filled in. Exit 1 with the traceback on an error.\n"
+        "\n"
+        "      --event FILE        the events; - is standard input\n"
+        "      --hook NAME         as if it came to /hooks/BUNDLE/NAME\n"
+        "      --header 'K: V'     a header of the request; may be repeated\n"
+        "  -c, --config FILE       take the limits from this configuration\n"
+        "      --keep-going        go on with the next event after an error\n",
+    .run = run,
+};

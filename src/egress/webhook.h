@@ -1,0 +1,37 @@
+/*
+ * webhook: webhooks out. Each item of a configured topic is POSTed to its destination, signed, in
+ * Momento's own shape (PROTOCOL: key order and spacing are part of the signature).
+ *
+ * One sender a worker, on its loop's thread; each webhook belongs to one worker. A publisher never
+ * waits: a webhook is a subscriber with a bounded queue, and what falls out of it is counted and
+ * logged. An item is sent once (at most once, as Momento does).
+ */
+#ifndef HOOKMOON_EGRESS_WEBHOOK_H
+#define HOOKMOON_EGRESS_WEBHOOK_H
+
+#include <uv.h>
+
+#include "base/base.h"
+#include "broker/broker.h"
+#include "config/config.h"
+
+struct webhook_sender;
+
+struct webhook_options {
+    uv_loop_t *loop;
+    struct mailbox *mailbox;
+    struct metrics *metrics;
+    const struct config *config; /* its webhooks and limits */
+    unsigned worker;             /* takes the webhooks whose index modulo `workers` is this */
+    unsigned workers;
+};
+
+/* Subscribes to its webhooks' topics: whatever is published from now on is sent. */
+struct webhook_sender *webhook_sender_new(const struct webhook_options *o, struct error *e);
+/* True when nothing waits and nothing is in flight. */
+bool webhook_sender_idle(const struct webhook_sender *s);
+/* Drops what waits and is in flight (counted and logged). The loop must run once more afterwards
+ * to free the handles. */
+void webhook_sender_free(struct webhook_sender *s);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * ingress_internal: what the routes of one worker share. Internal to ingress/.
+ */
+#ifndef HOOKMOON_INGRESS_INGRESS_INTERNAL_H
+#define HOOKMOON_INGRESS_INGRESS_INTERNAL_H
+
+#include "ingress/ingress.h"
+
+struct hook_table;
+struct waiter;
+struct frame_cache;
+
+struct ingress {
+    struct ingress_shared *shared;
+    uv_loop_t *loop;
+    struct mailbox *mailbox;
+    struct hook_table *hooks;
+    struct waiter *waiters; /* long polls and streams */
+    unsigned waiter_count;
+    struct frame_cache *frames;
+    uv_timer_t heartbeat;
+    struct metric *publish_ok, *publish_refused;
+    struct metric *long_polls, *streams;
+};
+
+static inline enum ingress_phase ingress_phase(const struct ingress *in) {
+    return (enum ingress_phase)atomic_load_explicit(&in->shared->phase, memory_order_relaxed);
+}
+
+/* hook.c: POST /hooks/{bundle}[/{hook}] */
+struct hook_table *hook_table_new(struct ingress *in, struct error *e);
+void hook_table_free(struct hook_table *t);
+size_t hook_headers(struct ingress *in, struct http_request *r);
+void hook_request(struct ingress *in, struct http_request *r);
+
+/* topics.c: /topics/{cache}/{topic} */
+size_t topics_headers(struct ingress *in, struct http_request *r);
+void topics_request(struct ingress *in, struct http_request *r);
+
+/* subscribe.c: its GET */
+void subscribe_request(struct ingress *in, struct http_request *r, const char *cache,
+                       const char *topic);
+void subscribe_heartbeat(struct ingress *in);
+void subscribe_release(struct ingress *in);
+
+/* ops.c: /health, /ready, /metrics and the front page */
+void ops_request(struct ingress *in, struct http_request *r);
+
+#endif

@@ -1,0 +1,361 @@
+/*
+ * json.encode, json.decode, json.array, json.is_array, json.null: JSON that keeps its shape.
+ *
+ * Decoding is jansson's. Integers stay integers and arrays are marked by their metatable, so that
+ * an empty one stays one. Encoding writes straight into a buffer: jansson would print 0.1 as
+ * 0.10000000000000001 and build a second tree first.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/utf8.h"
+#include "script/script_internal.h"
+
+static const char holder_type[] = "hookmoon.json.holder";
+static const char array_key; /* its address is the array metatable's key in the registry */
+
+/* C memory while Lua may raise: freed by the collector when an error jumps over us. */
+struct holder {
+    json_t *value;
+    struct buffer text;
+};
+
+static int holder_gc(lua_State *L) {
+    struct holder *h = lua_touserdata(L, 1);
+    json_decref(h->value);
+    h->value = NULL;
+    buffer_free(&h->text);
+    return 0;
+}
+
+static struct holder *push_holder(lua_State *L) {
+    struct holder *h = lua_newuserdatauv(L, sizeof *h, 0);
+    *h = (struct holder){0};
+    luaL_setmetatable(L, holder_type);
+    return h;
+}
+
+/* ---- arrays ---- */
+
+static void mark_array(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
+    lua_setmetatable(L, -2);
+}
+
+static bool is_marked(lua_State *L, int index) {
+    if (!lua_getmetatable(L, index))
+        return false;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
+    bool marked = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return marked;
+}
+
+/* json.array([t]) */
+static int json_array_mark(lua_State *L) {
+    lua_settop(L, 1);
+    if (lua_isnil(L, 1)) {
+        lua_newtable(L);
+    } else {
+        luaL_checktype(L, 1, LUA_TTABLE);
+        if (lua_getmetatable(L, 1)) {
+            luaL_argcheck(L, is_marked(L, 1), 1, "the table has a metatable already");
+            lua_pop(L, 1);
+        }
+    }
+    mark_array(L);
+    return 1;
+}
+
+/* json.is_array(t) */
+static int json_is_array_marked(lua_State *L) {
+    lua_pushboolean(L, lua_istable(L, 1) && is_marked(L, 1));
+    return 1;
+}
+
+/* ---- decoding ---- */
+
+static void push_object(lua_State *L, const json_t *value, unsigned depth) {
+    json_t *object = (json_t *)(uintptr_t)value; /* iterating does not change it */
+    lua_createtable(L, 0, (int)json_object_size(value));
+    for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
+        lua_pushstring(L, json_object_iter_key(at));
+        lua_json_push(L, json_object_iter_value(at), depth + 1);
+        lua_rawset(L, -3);
+    }
+}
+
+static void push_array(lua_State *L, const json_t *value, unsigned depth) {
+    size_t size = json_array_size(value);
+    lua_createtable(L, (int)size, 0);
+    for (size_t i = 0; i < size; i++) {
+        lua_json_push(L, json_array_get(value, i), depth + 1);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    mark_array(L);
+}
+
+void lua_json_push(lua_State *L, const json_t *value, unsigned depth) {
+    if (depth > 0 && depth % 8 == 0)
+        luaL_checkstack(L, 64, "JSON nested too deep");
+    switch (json_typeof(value)) {
+    case JSON_OBJECT: push_object(L, value, depth); break;
+    case JSON_ARRAY: push_array(L, value, depth); break;
+    case JSON_STRING: lua_pushlstring(L, json_string_value(value), json_string_length(value)); break;
+    case JSON_INTEGER: lua_pushinteger(L, json_integer_value(value)); break;
+    case JSON_REAL: lua_pushnumber(L, json_real_value(value)); break;
+    case JSON_TRUE: lua_pushboolean(L, 1); break;
+    case JSON_FALSE: lua_pushboolean(L, 0); break;
+    case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
+    }
+}
+
+static int json_decode_text(lua_State *L) {
+    const struct script *s = script_of(L);
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    if (length > s->limits.message_bytes)
+        return luaL_error(L, "json.decode: the text has %I bytes, limits.message is %I",
+                          (lua_Integer)length, (lua_Integer)s->limits.message_bytes);
+    if (json_nested_deeper(text, length, s->limits.json_depth))
+        return luaL_error(L, "json.decode: nested deeper than limits.json_depth = %d",
+                          (int)s->limits.json_depth);
+    struct holder *h = push_holder(L);
+    json_error_t why;
+    h->value =
+        json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+    if (h->value == NULL)
+        return luaL_error(L, "json.decode: %s (line %d, column %d)", why.text, why.line,
+                          why.column);
+    lua_json_push(L, h->value, 0);
+    json_decref(h->value);
+    h->value = NULL;
+    return 1;
+}
+
+/* ---- encoding ---- */
+
+struct encoder {
+    lua_State *L;
+    struct buffer *text;
+    size_t max_bytes; /* also ends what refers to itself over many ways */
+    unsigned max_depth;
+};
+
+static void encode_value(const struct encoder *e, int index, unsigned depth);
+
+static void check_size(const struct encoder *e) {
+    if (e->text->length > e->max_bytes)
+        luaL_error(e->L, "json.encode: the result is longer than limits.message = %I bytes",
+                   (lua_Integer)e->max_bytes);
+}
+
+static void encode_string(const struct encoder *e, int index) {
+    size_t length;
+    const char *text = lua_tolstring(e->L, index, &length);
+    if (!utf8_valid(text, length))
+        luaL_error(e->L, "json.encode: a string is not UTF-8");
+    if (length > e->max_bytes)
+        e->text->length += length; /* too long, whatever its escapes: not copied */
+    else
+        buffer_add_json_string(e->text, text, length);
+    check_size(e);
+}
+
+static void encode_number(const struct encoder *e, int index) {
+    char digits[40];
+    if (lua_isinteger(e->L, index)) {
+        snprintf(digits, sizeof digits, "%lld", (long long)lua_tointeger(e->L, index));
+    } else {
+        double number = lua_tonumber(e->L, index);
+        if (!isfinite(number))
+            luaL_error(e->L, "json.encode: %s is no JSON number",
+                       isnan(number) ? "nan" : "an infinite number");
+        /* The fewest digits that read back as the same number; and it stays a float. */
+        for (int precision = 15; precision <= 17; precision++) {
+            snprintf(digits, sizeof digits, "%.*g", precision, number);
+            if (strtod(digits, NULL) == number)
+                break;
+        }
+        if (strpbrk(digits, ".e") == NULL)
+            strcat(digits, ".0");
+    }
+    buffer_add_string(e->text, digits);
+}
+
+/* How many items an array has, or -1 when the table is an object. */
+static lua_Integer array_size(const struct encoder *e, int index) {
+    lua_State *L = e->L;
+    bool marked = is_marked(L, index);
+    lua_Integer size = (lua_Integer)lua_rawlen(L, index), count = 0;
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        lua_pop(L, 1);
+        if (!lua_isinteger(L, -1)) {
+            if (count > 0 || marked)
+                luaL_error(L, "json.encode: a table has both items and named fields ('%s')",
+                           luaL_tolstring(L, -1, NULL));
+            lua_pop(L, 1);
+            return -1;
+        }
+        lua_Integer key = lua_tointeger(L, -1);
+        if (key < 1 || key > size)
+            luaL_error(L, "json.encode: an array has a hole, or an item at [%I]", key);
+        count++;
+    }
+    if (count != size)
+        luaL_error(L, "json.encode: an array has a hole");
+    return size == 0 && !marked ? -1 : size;
+}
+
+static void encode_array(const struct encoder *e, int index, lua_Integer size, unsigned depth) {
+    buffer_add_char(e->text, '[');
+    for (lua_Integer i = 1; i <= size; i++) {
+        if (i > 1)
+            buffer_add_char(e->text, ',');
+        lua_rawgeti(e->L, index, i);
+        encode_value(e, lua_gettop(e->L), depth + 1);
+        lua_pop(e->L, 1);
+    }
+    buffer_add_char(e->text, ']');
+}
+
+struct key {
+    const char *text;
+    size_t length;
+};
+
+static int compare_keys(const void *a, const void *b) {
+    const struct key *x = a, *y = b;
+    size_t shorter = x->length < y->length ? x->length : y->length;
+    int order = memcmp(x->text, y->text, shorter);
+    return order != 0 ? order : (x->length > y->length) - (x->length < y->length);
+}
+
+/* Keys are sorted, so that equal tables give equal texts. */
+static void encode_object(const struct encoder *e, int index, unsigned depth) {
+    lua_State *L = e->L;
+    size_t count = 0, at = 0;
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        lua_pop(L, 1);
+        count++;
+    }
+    struct key *keys = lua_newuserdatauv(L, (count + 1) * sizeof *keys, 0);
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        lua_pop(L, 1);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, "json.encode: a field's name is a %s", luaL_typename(L, -1));
+        keys[at].text = lua_tolstring(L, -1, &keys[at].length); /* the table keeps it alive */
+        at++;
+    }
+    qsort(keys, count, sizeof *keys, compare_keys);
+    buffer_add_char(e->text, '{');
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            buffer_add_char(e->text, ',');
+        lua_pushlstring(L, keys[i].text, keys[i].length);
+        encode_string(e, lua_gettop(L));
+        buffer_add_char(e->text, ':');
+        lua_rawget(L, index);
+        encode_value(e, lua_gettop(L), depth + 1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    buffer_add_char(e->text, '}');
+}
+
+static void encode_value(const struct encoder *e, int index, unsigned depth) {
+    lua_State *L = e->L;
+    if (depth > e->max_depth)
+        luaL_error(L, "json.encode: nested deeper than limits.json_depth = %d (or in a circle)",
+                   (int)e->max_depth);
+    luaL_checkstack(L, 8, "JSON nested too deep");
+    check_size(e);
+    switch (lua_type(L, index)) {
+    case LUA_TSTRING: encode_string(e, index); return;
+    case LUA_TNUMBER: encode_number(e, index); return;
+    case LUA_TBOOLEAN: buffer_add_string(e->text, lua_toboolean(L, index) ? "true" : "false"); return;
+    case LUA_TNIL: buffer_add_string(e->text, "null"); return;
+    case LUA_TTABLE: {
+        lua_Integer size = array_size(e, index);
+        if (size >= 0)
+            encode_array(e, index, size, depth);
+        else
+            encode_object(e, index, depth);
+        return;
+    }
+    case LUA_TLIGHTUSERDATA:
+        if (lua_touserdata(L, index) == NULL) {
+            buffer_add_string(e->text, "null");
+            return;
+        }
+        break;
+    default: break;
+    }
+    luaL_error(L, "json.encode: a %s has no JSON form", luaL_typename(L, index));
+}
+
+void lua_json_encode(lua_State *L, int index) {
+    const struct script *s = script_of(L);
+    index = lua_absindex(L, index);
+    struct holder *h = push_holder(L);
+    struct encoder e = {L, &h->text, s->limits.message_bytes, s->limits.json_depth};
+    encode_value(&e, index, 0);
+    check_size(&e);
+    lua_pushlstring(L, buffer_string(&h->text), h->text.length);
+    buffer_free(&h->text);
+    lua_remove(L, -2);
+}
+
+/* A walk of the values alone, each counted once for every way that leads to it. */
+static void count_bytes(lua_State *L, int index, unsigned depth, size_t *left) {
+    size_t cost = lua_type(L, index) == LUA_TSTRING ? lua_rawlen(L, index) + 2 : 1;
+    if (cost > *left || depth > 1000)
+        luaL_error(L, "cjson.encode: the result would be longer than limits.message, or is nested "
+                      "too deep");
+    *left -= cost;
+    if (!lua_istable(L, index))
+        return;
+    luaL_checkstack(L, 8, "nested too deep");
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        count_bytes(L, lua_gettop(L) - 1, depth + 1, left);
+        count_bytes(L, lua_gettop(L), depth + 1, left);
+        lua_pop(L, 1);
+    }
+}
+
+void lua_json_bound(lua_State *L, int index) {
+    size_t left = script_of(L)->limits.message_bytes;
+    count_bytes(L, index, 0, &left);
+}
+
+static int json_encode_value(lua_State *L) {
+    luaL_checkany(L, 1);
+    lua_json_encode(L, 1);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"encode", json_encode_value}, {"decode", json_decode_text}, {"array", json_array_mark},
+    {"is_array", json_is_array_marked}, {NULL, NULL},
+};
+
+int lua_json_open(lua_State *L) {
+    luaL_newmetatable(L, holder_type);
+    lua_pushcfunction(L, holder_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    lua_newtable(L); /* the metatable of arrays; scripts can neither see nor change it */
+    lua_pushliteral(L, "array");
+    lua_setfield(L, -2, "__metatable");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &array_key);
+    luaL_newlib(L, functions);
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, -2, "null");
+    return 1;
+}

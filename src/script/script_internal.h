@@ -1,0 +1,72 @@
+/*
+ * script_internal: what the files of script/ share: the state's struct and the Lua modules' openers.
+ */
+#ifndef HOOKMOON_SCRIPT_SCRIPT_INTERNAL_H
+#define HOOKMOON_SCRIPT_SCRIPT_INTERNAL_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+#include "script/script.h"
+
+enum script_limit { LIMIT_NONE, LIMIT_INSTRUCTIONS, LIMIT_DEADLINE, LIMIT_MEMORY };
+
+struct script {
+    const struct bundle *bundle;
+    struct script_limits limits;
+    lua_State *lua; /* NULL: to be rebuilt before the next run */
+    size_t memory;  /* bytes that the state holds */
+    /* Of the run that is under way: */
+    uint64_t instructions;
+    uint64_t deadline_ns;
+    enum script_limit exceeded; /* sticky: the next instruction raises again */
+    bool in_event;
+    const char *cache;
+    const char *publisher_id;
+    const struct script_request *request;
+    bool request_cached; /* fields of `request` were made for this run */
+    struct publish *publishes;
+    size_t publish_count;
+    size_t publish_room;
+    struct buffer traceback;
+};
+
+/* The script that a state belongs to. */
+static inline struct script *script_of(lua_State *L) {
+    return *(struct script **)lua_getextraspace(L);
+}
+
+/* sandbox.c: a new state with the capped allocator, the hook and the allow-listed libraries. */
+lua_State *sandbox_new(struct script *s);
+/* What to say of the limit that was exceeded. */
+const char *sandbox_limit_message(const struct script *s);
+/* Starts counting anew. */
+void sandbox_begin(struct script *s);
+/* Calls the function below `arguments` values; the message handler adds the traceback. */
+int sandbox_call(struct script *s, int arguments, int results);
+
+/* Each pushes its module's table. */
+int lua_json_open(lua_State *L);
+int lua_log_open(lua_State *L);
+
+/* lua_json.c: pushes a JSON value; may raise. */
+void lua_json_push(lua_State *L, const json_t *value, unsigned depth);
+/* Encodes the value at `index` and pushes the text; may raise. */
+void lua_json_encode(lua_State *L, int index);
+/* Raises when the value at `index` is larger as JSON than a message may be. */
+void lua_json_bound(lua_State *L, int index);
+
+/* lua_publish.c: sets the global `publish`. */
+void lua_publish_register(lua_State *L);
+void lua_publish_clear(struct script *s);
+/* lua_request.c: sets the global `request`. */
+void lua_request_register(lua_State *L);
+/* Drops what `request` cached of the last event. Does not raise. */
+void lua_request_reset(lua_State *L);
+/* lua_require.c: sets the global `require`. */
+void lua_require_register(lua_State *L);
+/* Loads source text (never bytecode) as the chunk `name`; luaL_loadbufferx's result. */
+int lua_load_text(lua_State *L, const char *text, size_t length, const char *name);
+
+#endif

@@ -4,6 +4,8 @@
 KIND ?= release
 BUILD := build/$(KIND)
 
+MAKEFLAGS += -j$(shell nproc)
+
 PACKAGES := lua5.4 lua5.4-cjson libmicrohttpd libuv jansson libcurl libcrypto
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla
@@ -32,15 +34,17 @@ hookmoon: $(BUILD)/hookmoon
 	@cp --remove-destination $< $@
 
 $(BUILD)/hookmoon: $(OBJECTS)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(LIBRARY): $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "  cc $<"
+	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(OBJECTS:.o=.d)
 
@@ -49,23 +53,103 @@ $(BUILD)/%.o: %.c Makefile
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c))
 UNIT_TESTS   := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 
-$(BUILD)/tests/%: tests/%.c tests/unit/test.h $(LIBRARY)
+$(BUILD)/tests/%: tests/%.c $(wildcard tests/unit/*.h tests/unit/*/*.h) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LDLIBS) -lcmocka
+	@echo "  cc $<"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LDLIBS) -lcmocka
 
 .PHONY: unit
 unit: $(UNIT_TESTS) ## run the unit tests (KIND=release|asan|tsan)
-	@for t in $(UNIT_TESTS); do echo "== $$t"; $$t || exit 1; done
+	@for t in $(UNIT_TESTS); do \
+	  $$t >$$t.log 2>&1 || { cat $$t.log; echo "== $$t failed"; exit 1; }; \
+	done; echo "== unit tests, $(KIND): $$(cat $(UNIT_TESTS:%=%.log) | grep -c '       OK ') passed"
+
+# The end-to-end tests: the real binary with real clients.
+E2E_MODULES := tests/e2e/node_modules/.package-lock.json
+E2E ?= $(sort $(wildcard tests/e2e/*.test.mjs))
+
+$(E2E_MODULES): tests/e2e/package.json tests/e2e/package-lock.json
+	@cd tests/e2e && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: e2e
+e2e: $(BUILD)/hookmoon $(E2E_MODULES) ## run the end-to-end tests (KIND=..., E2E=files)
+	@echo "== end to end, $(KIND)"
+	@HOOKMOON=$(BUILD)/hookmoon TSAN_OPTIONS=halt_on_error=1 \
+	  node --test --test-timeout=120000 --test-concurrency=2 --test-reporter=./tests/e2e/reporter.mjs $(E2E)
+
+# Fuzz targets: tests/fuzz/fuzz_NAME.c with the corpus tests/fuzz/corpus/NAME.
+FUZZ_SECONDS ?= 10
+FUZZ_CC ?= clang
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+
+build/fuzz/%: tests/fuzz/fuzz_%.c $(SOURCES)
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	  -D_GNU_SOURCE -Isrc $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) -o $@ $< \
+	  $(filter-out src/cli/main.c,$(SOURCES)) $(LDLIBS)
+
+.PHONY: fuzz
+fuzz: $(FUZZ_TARGETS:%=build/fuzz/%) ## run each fuzz target for FUZZ_SECONDS
+	@for t in $(FUZZ_TARGETS); do \
+	  mkdir -p build/fuzz/corpus/$$t && \
+	  build/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
+	    -artifact_prefix=build/fuzz/ -close_fd_mask=2 -print_final_stats=1 \
+	    build/fuzz/corpus/$$t tests/fuzz/corpus/$$t >build/fuzz/$$t.log 2>&1 || \
+	    { tail -60 build/fuzz/$$t.log; exit 1; }; \
+	  echo "== fuzz $$t: $$(sed -n 's/^stat::number_of_executed_units: *//p' build/fuzz/$$t.log) runs, $$(grep -o 'cov: [0-9]*' build/fuzz/$$t.log | tail -1)"; \
+	done
+
+C_FILES := $(shell find src tests bench -name '*.[ch]' -not -path '*/node_modules/*' 2>/dev/null)
+
+.PHONY: lint
+lint: ## check the formatting and run clang-tidy
+	@clang-format --dry-run --Werror $(C_FILES) && echo "== formatting is good"
+	@printf '%s\n' $(SOURCES) | xargs -P 2 -n 4 clang-tidy --quiet -- -std=gnu17 -D_GNU_SOURCE -Isrc \
+	  $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) 2>build/tidy.log || { cat build/tidy.log; exit 1; }
+	@echo "== clang-tidy is content"
+
+.PHONY: format
+format: ## format all C files
+	@clang-format -i $(C_FILES)
 
 .PHONY: deps
-deps: ## install what the build and the tests need (Debian)
-	@sh tools/install-deps.sh
+deps: ## install what building and serving need (Debian)
+	@sh tools/install-deps.sh run
 
 .PHONY: test
-test: deps ## install, build and run every test
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory unit KIND=asan
+test: ## install, build and run every test
+	@sh tools/install-deps.sh test
+	@$(MAKE) --no-print-directory -s build unit e2e
+	@$(MAKE) --no-print-directory -s demo
+	@$(MAKE) --no-print-directory -s KIND=asan unit e2e
+	@$(MAKE) --no-print-directory -s KIND=tsan unit e2e E2E="$(TSAN_E2E)"
+	@$(MAKE) --no-print-directory -s fuzz
+	@$(MAKE) --no-print-directory -s lint
+	@echo "== all tests passed"
+
+# What exercises the threads: everything but the limits of scripts, whose time TSan distorts.
+TSAN_E2E := $(filter-out tests/e2e/script.test.mjs tests/e2e/docs.test.mjs,$(E2E))
+
+# ---- use ----
+
+.PHONY: run
+run: deps build ## install what is missing, build, and start the gateway
+	@./hookmoon serve
+
+.PHONY: demo
+demo: deps build ## play the whole story against a gateway on a free port
+	@sh tools/demo.sh
+
+.PHONY: bench
+bench: build ## compare with others; writes bench/RESULTS.md
+	@sh tools/install-deps.sh bench
+	@sh bench/run.sh
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf build hookmoon
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -1,8 +1,15 @@
 #!/bin/sh
-# Installs the Debian packages that building and testing need, when one is missing.
+# Installs the Debian packages that are missing: `install-deps.sh run` for building and serving,
+# `install-deps.sh test` for the tests as well, `install-deps.sh bench` for the benchmark as well.
 set -eu
 packages="gcc make pkg-config liblua5.4-dev lua-cjson-dev libmicrohttpd-dev libuv1-dev uthash-dev
-libjansson-dev libcurl4-openssl-dev libssl-dev libxxhash-dev libcmocka-dev curl nodejs npm"
+libjansson-dev libcurl4-openssl-dev libssl-dev libxxhash-dev"
+test_packages="libcmocka-dev clang clang-tidy clang-format curl nodejs npm"
+bench_packages="wrk nginx-core libnginx-mod-http-lua libnginx-mod-nchan lua-cjson linux-perf"
+case "${1:-run}" in
+test) packages="$packages $test_packages" ;;
+bench) packages="$packages $test_packages $bench_packages" ;;
+esac
 
 missing=""
 for package in $packages; do

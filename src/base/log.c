@@ -1,4 +1,5 @@
 #include "base/base.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,12 +53,12 @@ static void add_printable(struct buffer *b, const char *text, size_t length, boo
 
 static void add_human(struct buffer *b, enum log_level level, const char *message,
                       const struct log_field *fields, size_t count, int64_t now) {
-    time_t seconds = (time_t)(now / 1000);
+    time_t seconds = (time_t)(now / 1000000);
     struct tm local;
     localtime_r(&seconds, &local);
     char stamp[16];
     strftime(stamp, sizeof stamp, "%H:%M:%S", &local);
-    buffer_add_format(b, "%s.%03d %s%-5s%s ", stamp, (int)(now % 1000),
+    buffer_add_format(b, "%s.%06d %s%-5s%s ", stamp, (int)(now % 1000000),
                       settings.colour ? level_colours[level] : "", level_words[level],
                       settings.colour ? "\033[0m" : "");
     add_printable(b, message, strlen(message), true);
@@ -74,15 +75,28 @@ static void add_human(struct buffer *b, enum log_level level, const char *messag
     buffer_add_char(b, '\n');
 }
 
+/* Bytes that are not UTF-8 must not spoil the line for who parses it. */
+static void add_json_text(struct buffer *b, const char *text, size_t length) {
+    if (utf8_valid(text, length)) {
+        buffer_add_json_string(b, text, length);
+        return;
+    }
+    struct buffer clean = {0};
+    for (size_t i = 0; i < length; i++)
+        buffer_add_char(&clean, (unsigned char)text[i] < 0x80 ? text[i] : '?');
+    buffer_add_json_string(b, clean.data, clean.length);
+    buffer_free(&clean);
+}
+
 static void add_json(struct buffer *b, enum log_level level, const char *message,
                      const struct log_field *fields, size_t count, int64_t now) {
-    time_t seconds = (time_t)(now / 1000);
+    time_t seconds = (time_t)(now / 1000000);
     struct tm utc;
     gmtime_r(&seconds, &utc);
     char stamp[32];
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-    buffer_add_format(b, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"message\":", stamp,
-                      (int)(now % 1000), level_words[level]);
+    buffer_add_format(b, "{\"time\":\"%s.%06dZ\",\"level\":\"%s\",\"message\":", stamp,
+                      (int)(now % 1000000), level_words[level]);
     buffer_add_json_string(b, message, strlen(message));
     for (size_t i = 0; i < count; i++) {
         if (fields[i].key == NULL)
@@ -91,7 +105,7 @@ static void add_json(struct buffer *b, enum log_level level, const char *message
         if (fields[i].is_number)
             buffer_add_format(b, "%lld", (long long)fields[i].number);
         else
-            buffer_add_json_string(b, fields[i].text, fields[i].length);
+            add_json_text(b, fields[i].text, fields[i].length);
     }
     buffer_add_string(b, "}\n");
 }
@@ -99,7 +113,7 @@ static void add_json(struct buffer *b, enum log_level level, const char *message
 void log_write(enum log_level level, const char *message, const struct log_field *fields,
                size_t count) {
     struct buffer line = {0};
-    int64_t now = clock_wall_ms();
+    int64_t now = clock_wall_us();
     if (settings.human)
         add_human(&line, level, message, fields, count, now);
     else

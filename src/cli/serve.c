@@ -14,6 +14,7 @@
 #include "config/config_default.h"
 #include "config/config_load.h"
 #include "gateway/gateway.h"
+#include "ingress/event.h"
 
 static const char default_file[] = "hookmoon.lua";
 
@@ -120,6 +121,7 @@ static void print_demo_lines(const char *url) {
 static int serve(struct config *c, bool demo) {
     struct error e;
     log_setup(c->log_level, c->log_format);
+    event_setup();
     raise_descriptor_limit();
     struct gateway *g = gateway_new(c, &e);
     if (g == NULL)

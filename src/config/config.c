@@ -4,13 +4,20 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* lua-lib comes with the program: it lies beside it. */
+/* lua-lib comes with the program: beside it, or above it when it was not installed. */
 static char *find_library(void) {
+    static const char *const places[] = {"lua-lib", "../share/hookmoon/lua-lib", "../../lua-lib"};
     char program[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program);
     while (length > 0 && program[length - 1] != '/')
         length--;
-    return length > 0 ? xasprintf("%.*slua-lib", (int)length, program) : xstrdup("lua-lib");
+    for (size_t i = 0; length > 0 && i < COUNT_OF(places); i++) {
+        char *path = xasprintf("%.*s%s", (int)length, program, places[i]);
+        if (access(path, F_OK) == 0)
+            return path;
+        free(path);
+    }
+    return xstrdup("lua-lib");
 }
 
 void config_init(struct config *c) {

@@ -1,64 +1,36 @@
 #include "config/config_field.h"
 
-#include <errno.h>
-#include <math.h>
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_LISTED 512
+#include <lauxlib.h>
 
-struct unit {
-    const char *word;
-    uint64_t factor;
-};
+#include "config/config_box.h"
 
-static const struct unit durations[] = {
-    {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
-static const struct unit sizes[] = {
-    {"", 1},         {"b", 1},         {"k", 1 << 10}, {"kb", 1 << 10}, {"m", 1 << 20},
-    {"mb", 1 << 20}, {"g", 1 << 30}, {"gb", 1 << 30}};
+#define LISTED_BYTES 512
+#define WORD_BYTES   32 /* a longer one is similar to none */
 
-static bool parse_unit(const char *text, const struct unit *units, size_t count, uint64_t *value) {
-    char *end;
-    errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || errno != 0)
+static bool is_identifier(const char *name) {
+    if (isdigit((unsigned char)name[0]))
         return false;
-    for (size_t i = 0; i < count; i++) {
-        if (strcasecmp(end, units[i].word) == 0) {
-            *value = number * units[i].factor;
-            return number <= INT64_MAX / units[i].factor;
-        }
+    for (const char *c = name; *c != '\0'; c++) {
+        if (!isalnum((unsigned char)*c) && *c != '_')
+            return false;
     }
-    return false;
+    return name[0] != '\0';
 }
 
-bool config_parse_duration(const char *text, int64_t *ms) {
-    uint64_t value;
-    if (!parse_unit(text, durations, COUNT_OF(durations), &value))
-        return false;
-    *ms = (int64_t)value;
-    return true;
-}
-
-bool config_parse_size(const char *text, size_t *bytes) {
-    uint64_t value;
-    if (!parse_unit(text, sizes, COUNT_OF(sizes), &value))
-        return false;
-    *bytes = (size_t)value;
-    return true;
-}
-
-static char *full_name(const struct table *t, const char *name) {
-    if (name == NULL)
-        return xstrdup(t->path);
-    return t->path[0] != '\0' ? xasprintf("%s.%s", t->path, name) : xstrdup(name);
+char *field_full_name(const char *path, const char *name) {
+    if (!is_identifier(name) || strlen(name) > 64)
+        return xasprintf("%s[\"%.64s\"]", path, name);
+    return path[0] != '\0' ? xasprintf("%s.%s", path, name) : xstrdup(name);
 }
 
 /* `key` is a place on the stack, 0: the table as a whole. */
 static void problem(const struct table *t, int key, const char *name, const char *message) {
-    char *field = full_name(t, name);
+    char *field = name != NULL ? field_full_name(t->path, name) : xstrdup(t->path);
     int table = t->index;
     if (key == 0 && t->parent != 0) {
         table = t->parent;
@@ -93,42 +65,47 @@ bool field_push_table(const struct table *t, const char *name, const char *what)
     int type = lua_rawget(L, t->index);
     if (type == LUA_TTABLE)
         return true;
-    if (type != LUA_TNIL)
-        field_problem(t, name, "is a %s; expected is %s", lua_typename(L, type), what);
+    if (type != LUA_TNIL && !config_box_is_unset(L, -1))
+        field_problem(t, name, "must be %s, not a %s", what, lua_typename(L, type));
     lua_pop(L, 1);
     return false;
 }
 
 /* ---- unknown names ---- */
 
-/* Levenshtein's distance of two short words. */
-static size_t distance(const char *a, const char *b) {
-    size_t row[64], length = strlen(b);
-    if (length >= COUNT_OF(row))
-        return SIZE_MAX;
-    for (size_t j = 0; j <= length; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= length; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[length];
+static unsigned least(unsigned a, unsigned b) {
+    return a < b ? a : b;
 }
 
+/* How many letters were mistaken, left out, added or swapped (Levenshtein, Damerau). */
+static unsigned distance(const char *a, const char *b) {
+    unsigned d[WORD_BYTES + 1][WORD_BYTES + 1];
+    size_t rows = strlen(a), columns = strlen(b);
+    if (rows > WORD_BYTES || columns > WORD_BYTES)
+        return WORD_BYTES;
+    for (size_t i = 0; i <= rows; i++) {
+        for (size_t j = 0; j <= columns; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = (unsigned)(i + j);
+                continue;
+            }
+            d[i][j] = least(least(d[i - 1][j], d[i][j - 1]) + 1,
+                            d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    }
+    return d[rows][columns];
+}
+
+/* Two mistakes at most, and one in a short word. */
 static const char *similar(const char *name, const struct field *fields, size_t count) {
     const char *best = NULL;
-    size_t least = 3;
+    unsigned bound = strlen(name) > 4 ? 3 : 2;
     for (size_t i = 0; i < count; i++) {
-        size_t d = distance(name, fields[i].name);
-        if (d < least) {
-            least = d;
+        unsigned mistakes = distance(name, fields[i].name);
+        if (mistakes < bound) {
+            bound = mistakes;
             best = fields[i].name;
         }
     }
@@ -138,7 +115,9 @@ static const char *similar(const char *name, const struct field *fields, size_t 
 static void report_unknown(const struct table *t, const struct field *fields, size_t count) {
     lua_State *L = t->config->lua;
     int key = lua_gettop(L);
-    char message[MAX_LISTED];
+    char message[LISTED_BYTES];
+    if (config_box_is_unset(L, key))
+        return;
     if (lua_type(L, key) != LUA_TSTRING) {
         snprintf(message, sizeof message, "has a %s among its fields, which have names",
                  lua_typename(L, lua_type(L, key)));
@@ -161,53 +140,103 @@ static void report_unknown(const struct table *t, const struct field *fields, si
 /* ---- values ---- */
 
 static bool in_range(const struct table *t, const struct field *f, double value) {
+    char min[CONFIG_QUANTITY_SIZE], max[CONFIG_QUANTITY_SIZE];
     if (value >= f->min && value <= f->max)
         return true;
-    field_problem(t, f->name, "must be from %.0f to %.0f%s", f->min, f->max,
-                  f->type == FIELD_SIZE       ? " bytes"
-                  : f->type == FIELD_DURATION ? " ms"
-                                              : "");
+    if (f->type == FIELD_SIZE) {
+        config_format_size(min, (size_t)f->min);
+        config_format_size(max, (size_t)f->max);
+        field_problem(t, f->name, "must be from \"%s\" to \"%s\"; a plain number means bytes", min,
+                      max);
+    } else if (f->type == FIELD_DURATION) {
+        config_format_duration(min, (int64_t)f->min);
+        config_format_duration(max, (int64_t)f->max);
+        field_problem(t, f->name,
+                      "must be from \"%s\" to \"%s\"; a plain number means milliseconds", min, max);
+    } else {
+        field_problem(t, f->name, "must be from %.15g to %.15g", f->min, f->max);
+    }
     return false;
 }
 
-/* A number, or a string with a unit. */
-static bool read_quantity(const struct table *t, const struct field *f, uint64_t *value) {
+/* The text on the top of the stack, or NULL when it is none or has a NUL, which C would not see. */
+static const char *text_of(lua_State *L) {
+    size_t length;
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+    return text != NULL && strlen(text) == length ? text : NULL;
+}
+
+static void read_size(const struct table *t, const struct field *f, size_t *to) {
     lua_State *L = t->config->lua;
-    bool good = false;
-    if (lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 0) {
-        *value = (uint64_t)lua_tointeger(L, -1);
-        good = true;
-    } else if (lua_type(L, -1) == LUA_TSTRING) {
-        good = f->type == FIELD_SIZE
-                   ? parse_unit(lua_tostring(L, -1), sizes, COUNT_OF(sizes), value)
-                   : parse_unit(lua_tostring(L, -1), durations, COUNT_OF(durations), value);
-    }
-    if (!good)
+    size_t bytes = 0;
+    const char *text = text_of(L);
+    bool whole = lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 0;
+    if (whole)
+        bytes = (size_t)lua_tointeger(L, -1);
+    if (!whole && (text == NULL || !config_parse_size(text, &bytes)))
         field_problem(t, f->name,
-                      f->type == FIELD_SIZE
-                          ? "must be a size such as \"64k\" or \"16m\", or a number of bytes"
-                          : "must be a duration such as \"250ms\", \"10s\" or \"2m\", or a number "
-                            "of milliseconds");
-    return good && in_range(t, f, (double)*value);
+                      "must be a size such as \"64k\" or \"16m\"; a plain number means "
+                      "bytes");
+    else if (in_range(t, f, (double)bytes))
+        *to = bytes;
+}
+
+static void read_duration(const struct table *t, const struct field *f, int64_t *to) {
+    lua_State *L = t->config->lua;
+    int64_t ms = 0;
+    const char *text = text_of(L);
+    bool whole = lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 0;
+    if (whole)
+        ms = lua_tointeger(L, -1);
+    if (!whole && (text == NULL || !config_parse_duration(text, &ms)))
+        field_problem(t, f->name,
+                      "must be a duration such as \"250ms\", \"10s\" or \"2m\"; a plain "
+                      "number means milliseconds");
+    else if (in_range(t, f, (double)ms))
+        *to = ms;
 }
 
 static void read_string(const struct table *t, const struct field *f, char **to) {
     lua_State *L = t->config->lua;
-    size_t length;
-    if (lua_type(L, -1) != LUA_TSTRING) {
-        field_problem(t, f->name, "must be a string, not a %s", lua_typename(L, lua_type(L, -1)));
-        return;
-    }
-    const char *text = lua_tolstring(L, -1, &length);
-    if (strlen(text) != length)
+    const char *text = text_of(L);
+    if (text == NULL && lua_type(L, -1) == LUA_TSTRING)
         field_problem(t, f->name, "has a NUL character");
-    else if (length < f->min)
-        field_problem(t, f->name, length == 0 ? "is empty" : "is too short: %.0f characters or more",
-                      f->min);
+    else if (text == NULL)
+        field_problem(t, f->name, "must be a string, not a %s", luaL_typename(L, -1));
+    else if (text[0] == '\0' && f->min > 0)
+        field_problem(t, f->name, "is empty");
+    else if (strlen(text) < f->min)
+        field_problem(t, f->name, "is too short: %.0f characters or more are asked for", f->min);
     else {
         free(*to);
         *to = xstrdup(text);
     }
+}
+
+int field_read_word(const struct table *t, const char *name, const struct word *words, size_t count,
+                    bool required, int fallback) {
+    lua_State *L = t->config->lua;
+    struct buffer list = {0};
+    lua_pushstring(L, name);
+    int type = lua_rawget(L, t->index), value = fallback;
+    bool found = (type == LUA_TNIL && !required) || config_box_is_unset(L, -1);
+    const char *text = text_of(L);
+    for (size_t i = 0; i < count; i++) {
+        if (text != NULL && strcmp(text, words[i].word) == 0) {
+            value = words[i].value;
+            found = true;
+        }
+        buffer_add_format(&list, "%s\"%s\"",
+                          i == 0          ? ""
+                          : i + 1 < count ? ", "
+                                          : " or ",
+                          words[i].word);
+    }
+    lua_pop(L, 1);
+    if (!found)
+        field_problem(t, name, "%smust be %s", type == LUA_TNIL ? "is missing: " : "", list.data);
+    buffer_free(&list);
+    return value;
 }
 
 static void read_number(const struct table *t, const struct field *f, void *to) {
@@ -228,48 +257,60 @@ static void read_number(const struct table *t, const struct field *f, void *to) 
 }
 
 /* The value is on the top of the stack. */
-static void read_field(const struct table *t, const struct field *f, void *to) {
+static void read_value(const struct table *t, const struct field *f, void *to) {
     lua_State *L = t->config->lua;
-    uint64_t quantity;
     switch (f->type) {
-    case FIELD_STRING: read_string(t, f, to); break;
+    case FIELD_STRING:
+        read_string(t, f, to);
+        break;
     case FIELD_BOOLEAN:
         if (lua_isboolean(L, -1))
             *(bool *)to = lua_toboolean(L, -1);
         else
-            field_problem(t, f->name, "must be true or false");
+            field_problem(t, f->name, "must be true or false, without quotes");
         break;
     case FIELD_UNSIGNED:
     case FIELD_COUNT:
-    case FIELD_NUMBER: read_number(t, f, to); break;
+    case FIELD_NUMBER:
+        read_number(t, f, to);
+        break;
     case FIELD_SIZE:
-        if (read_quantity(t, f, &quantity))
-            *(size_t *)to = (size_t)quantity;
+        read_size(t, f, to);
         break;
     case FIELD_DURATION:
-        if (read_quantity(t, f, &quantity))
-            *(int64_t *)to = (int64_t)quantity;
+        read_duration(t, f, to);
         break;
-    case FIELD_OTHER: break;
+    case FIELD_OTHER:
+        break;
     }
+}
+
+void field_read(const struct table *t, const struct field *f, void *target) {
+    lua_State *L = t->config->lua;
+    lua_pushstring(L, f->name);
+    if (lua_rawget(L, t->index) != LUA_TNIL && !config_box_is_unset(L, -1))
+        read_value(t, f, (char *)target + f->offset);
+    lua_pop(L, 1);
 }
 
 void fields_read(const struct table *t, const struct field *fields, size_t count, void *target) {
     lua_State *L = t->config->lua;
     for (size_t i = 0; i < count; i++) {
         lua_pushstring(L, fields[i].name);
-        if (lua_rawget(L, t->index) != LUA_TNIL)
-            read_field(t, &fields[i], (char *)target + fields[i].offset);
+        bool missing = lua_rawget(L, t->index) == LUA_TNIL;
+        lua_pop(L, 1);
+        if (!missing)
+            field_read(t, &fields[i], target);
         else if (fields[i].required)
             field_problem(t, fields[i].name, "is missing");
-        lua_pop(L, 1);
     }
     lua_pushnil(L);
     while (lua_next(L, t->index) != 0) {
         lua_pop(L, 1);
         bool known = false;
-        for (size_t i = 0; i < count && lua_type(L, -1) == LUA_TSTRING; i++)
-            known = known || strcmp(lua_tostring(L, -1), fields[i].name) == 0;
+        const char *name = text_of(L);
+        for (size_t i = 0; i < count && name != NULL; i++)
+            known = known || strcmp(name, fields[i].name) == 0;
         if (!known)
             report_unknown(t, fields, count);
     }

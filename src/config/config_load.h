@@ -13,8 +13,8 @@
 
 /*
  * Fills `c` (after config_init) from the file; false when anything was reported. `scripts`,
- * `library` and `data`, when relative, are taken relative to the file's folder. `c` must be freed in
- * either case.
+ * `library` and `data`, when relative, are taken relative to the file's folder. `c` must be freed
+ * in either case.
  */
 bool config_load(struct config *c, const char *path, config_report *report, void *context);
 /* The same from memory; `name` stands for the path, and nothing is relative to it. */

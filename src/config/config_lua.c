@@ -1,167 +1,50 @@
 #include "config/config_lua.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <lauxlib.h>
-#include <lualib.h>
 
-#define MEMORY_BYTES     (32u * 1024 * 1024)
-#define INSTRUCTIONS     (50u * 1000 * 1000)
-#define HOOK_INTERVAL    1000
-#define MAX_TRACKED      (2u * 1000 * 1000)
-#define MAX_DEPTH        16
+#include "base/utf8.h"
+#include "config/config_box.h"
 
-/* Keys of the registry, by address: the globals; and {table -> {key -> line}}, where the key
- * `lines_key` itself (as light userdata) stands for the table's own line. */
-static const char globals_key, lines_key;
+#define MEMORY_BYTES    (16u * 1024 * 1024)
+#define INSTRUCTIONS    (20u * 1000 * 1000)
+#define DEADLINE_NS     (10ull * 1000 * 1000 * 1000)
+#define HOOK_INTERVAL   1000
+#define LINE_COST       20   /* instructions that the look at a new line counts for */
+#define MAX_LINES_FOUND 1000 /* each searches the whole text */
 
-static const char *const allowed[] = {"assert", "error",    "ipairs",   "math", "pairs",
-                                      "select", "string",   "table",    "tonumber",
-                                      "tostring", "type"};
+/* The chunk's name in Lua's own messages, which would cut a long path. */
+#define CHUNK "config"
 
-static struct config_lua *config_of(lua_State *L) {
+struct config_lua *config_lua_of(lua_State *L) {
     return *(struct config_lua **)lua_getextraspace(L);
 }
 
-static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
-    struct config_lua *c = context;
-    size_t held = block != NULL ? old_size : 0;
-    if (!c->evaluated && new_size > held && c->memory - held + new_size > MEMORY_BYTES)
-        return NULL;
-    c->memory = c->memory - held + new_size;
-    if (new_size == 0) {
-        free(block);
-        return NULL;
+/* ---- reports ---- */
+
+/* A copy that is fit for a terminal and for JSON. */
+static char *printable(const char *text) {
+    char *copy = xstrdup(text);
+    bool valid = utf8_valid(copy, strlen(copy));
+    for (unsigned char *c = (unsigned char *)copy; *c != '\0'; c++) {
+        if (*c < 0x20 || *c == 0x7f || (*c >= 0x80 && !valid))
+            *c = '?';
     }
-    return realloc(block, new_size);
+    return copy;
 }
 
-/* ---- lines ---- */
-
-/* Pushes {key -> line} of the table at `table`; makes it, with the line where it was first seen. */
-static void push_lines(lua_State *L, int table, int line) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &lines_key);
-    lua_pushvalue(L, table);
-    if (lua_rawget(L, -2) == LUA_TNIL) {
-        lua_pop(L, 1);
-        lua_newtable(L);
-        lua_pushinteger(L, line);
-        lua_rawsetp(L, -2, &lines_key);
-        lua_pushvalue(L, table);
-        lua_pushvalue(L, -2);
-        lua_rawset(L, -4);
-    }
-    lua_remove(L, -2);
-}
-
-/* Notes `line` for every field of the table at the top that is new since the last look. */
-static void track_table(lua_State *L, int line, int depth) {
-    struct config_lua *c = config_of(L);
-    if (depth > MAX_DEPTH || c->tracked > MAX_TRACKED || !lua_checkstack(L, 12))
-        return;
-    int table = lua_gettop(L);
-    push_lines(L, table, line);
-    int lines = table + 1;
-    lua_pushnil(L);
-    while (lua_next(L, table) != 0) {
-        c->tracked++;
-        lua_pushvalue(L, -2);
-        if (lua_rawget(L, lines) == LUA_TNIL) {
-            lua_pushvalue(L, -3);
-            lua_pushinteger(L, line);
-            lua_rawset(L, lines);
-        }
-        lua_pop(L, 1);
-        if (lua_istable(L, -1))
-            track_table(L, line, depth + 1);
-        lua_pop(L, 1);
-    }
-    lua_settop(L, table);
-}
-
-/*
- * A new line begins: what has appeared in the function's tables since the last one was written
- * there. Tables under construction are among its temporaries.
- */
-static void track(lua_State *L, lua_Debug *ar) {
-    struct config_lua *c = config_of(L);
-    int top = lua_gettop(L);
-    for (int i = 1; c->tracked <= MAX_TRACKED && lua_checkstack(L, 4); i++) {
-        if (lua_getlocal(L, ar, i) == NULL)
-            break;
-        if (lua_istable(L, -1))
-            track_table(L, c->line, 0);
-        lua_settop(L, top);
-    }
-    c->line = ar->currentline;
-}
-
-static void on_hook(lua_State *L, lua_Debug *ar) {
-    struct config_lua *c = config_of(L);
-    if (ar->event == LUA_HOOKLINE) {
-        track(L, ar);
-        return;
-    }
-    c->instructions += HOOK_INTERVAL;
-    if (c->instructions > INSTRUCTIONS)
-        luaL_error(L, "this runs too long for a configuration (an endless loop?)");
-}
-
-/* NAME = value */
-static int on_global(lua_State *L) {
-    struct config_lua *c = config_of(L);
-    lua_Debug ar;
-    int line = c->line;
-    if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "l", &ar))
-        line = ar.currentline;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &globals_key);
-    push_lines(L, 4, line);
-    lua_pushvalue(L, 2);
-    lua_pushinteger(L, line);
-    lua_rawset(L, -3);
-    lua_pop(L, 1);
-    lua_pushvalue(L, 2);
-    lua_pushvalue(L, 3);
-    lua_rawset(L, 4);
-    if (lua_istable(L, 3)) {
-        lua_settop(L, 3);
-        track_table(L, line, 0);
-    }
-    return 0;
-}
-
-/* The line of a field, or the nearest that is known. */
-static int line_of(lua_State *L, int table, int key) {
-    int line = 0, top = lua_gettop(L);
-    if (table == 0)
-        return 0;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &lines_key);
-    lua_pushvalue(L, table);
-    if (lua_rawget(L, -2) == LUA_TTABLE) {
-        lua_rawgetp(L, -1, &lines_key);
-        line = (int)lua_tointeger(L, -1);
-        lua_pop(L, 1);
-        if (key != 0) {
-            lua_pushvalue(L, key);
-            if (lua_rawget(L, -2) == LUA_TNUMBER)
-                line = (int)lua_tointeger(L, -1);
-            lua_pop(L, 1);
-            /* An item of a list that is a table: where that begins. Items are stored late. */
-            lua_pushvalue(L, key);
-            if (lua_isinteger(L, -1) && lua_rawget(L, table) == LUA_TTABLE) {
-                lua_rawgetp(L, LUA_REGISTRYINDEX, &lines_key);
-                lua_pushvalue(L, -2);
-                if (lua_rawget(L, -2) == LUA_TTABLE) {
-                    lua_rawgetp(L, -1, &lines_key);
-                    line = (int)lua_tointeger(L, -1);
-                }
-            }
-        }
-    }
-    lua_settop(L, top);
-    return line;
+void config_lua_problem_at(struct config_lua *c, int line, const char *field, const char *message) {
+    char *where = line > 0 ? xasprintf("%s:%d", c->name, line) : xstrdup(c->name);
+    char *clean_field = printable(field), *clean_message = printable(message);
+    c->problems++;
+    c->report(c->context, where, clean_field, clean_message);
+    free(where);
+    free(clean_field);
+    free(clean_message);
 }
 
 void config_lua_problem(struct config_lua *c, int table, int key, const char *field,
@@ -171,122 +54,137 @@ void config_lua_problem(struct config_lua *c, int table, int key, const char *fi
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    int line = c->lua != NULL ? line_of(c->lua, table, key) : 0;
-    char *where = line > 0 ? xasprintf("%s:%d", c->name, line) : xstrdup(c->name);
-    c->problems++;
-    c->report(c->context, where, field, message);
-    free(where);
+    bool find = c->lua != NULL && c->problems < MAX_LINES_FOUND;
+    config_lua_problem_at(c, find ? config_lines_find(&c->lines, c->lua, table, key) : 0, field,
+                          message);
+}
+
+/* The piece of the file that Lua quotes after "near" can be (half of) a secret. What cannot: the
+ * end of the file, and what has no letters and digits. */
+static bool may_quote(const char *near) {
+    if (strcmp(near, "<eof>") == 0)
+        return true;
+    for (; *near != '\0'; near++) {
+        if (isalnum((unsigned char)*near) || *near == '"' || (unsigned char)*near >= 0x80)
+            return false;
+    }
+    return true;
+}
+
+/* Reports Lua's message, which begins with "CHUNK:LINE: " unless a C function raised it. */
+static void report_lua_error(struct config_lua *c, bool syntax, const char *raised) {
+    static const char prefix[] = CHUNK ":";
+    char *message = xstrdup(raised);
+    const char *text = message;
+    int line = c->lines.line;
+    if (strncmp(text, prefix, sizeof prefix - 1) == 0) {
+        char *end;
+        long number = strtol(text + sizeof prefix - 1, &end, 10);
+        if (strncmp(end, ": ", 2) == 0 && number > 0 && number < INT32_MAX) {
+            line = (int)number;
+            text = end + 2;
+        }
+    }
+    char *near = syntax ? strstr(text, " near ") : NULL;
+    if (near != NULL && !may_quote(near + strlen(" near ")))
+        *near = '\0';
+    char *constant = strstr(text, " (constant '");
+    if (constant != NULL)
+        *constant = '\0';
+    config_lua_problem_at(c, line, "", text);
+    free(message);
+}
+
+/* The error is on the top of the stack. */
+static void report_failure(struct config_lua *c, int status) {
+    lua_State *L = c->lua;
+    c->evaluated = true;
+    if (status == LUA_ERRMEM) {
+        char message[64];
+        snprintf(message, sizeof message, "this needs more than %u MiB of memory",
+                 MEMORY_BYTES >> 20);
+        config_lua_problem_at(c, c->lines.line, "", message);
+    } else if (lua_isstring(L, -1)) {
+        report_lua_error(c, status == LUA_ERRSYNTAX, lua_tostring(L, -1));
+    } else {
+        config_lua_problem_at(c, c->lines.line, "", "the file raised an error without a message");
+    }
 }
 
 /* ---- evaluation ---- */
 
-/* env(NAME [, default]) */
-static int env(lua_State *L) {
-    const char *name = luaL_checkstring(L, 1);
-    const char *value = getenv(name);
-    if (value == NULL && lua_isnoneornil(L, 2))
-        return luaL_error(L, "the environment variable %s is not set", name);
-    lua_pushstring(L, value != NULL ? value : luaL_checkstring(L, 2));
-    return 1;
-}
-
-/* lua_CFunction: makes the globals that the file sees: reading finds what was assigned and what is
- * allowed, writing passes through on_global. */
-static int prepare(lua_State *L) {
-    luaL_requiref(L, LUA_GNAME, luaopen_base, 1);
-    luaL_requiref(L, LUA_STRLIBNAME, luaopen_string, 1);
-    luaL_requiref(L, LUA_TABLIBNAME, luaopen_table, 1);
-    luaL_requiref(L, LUA_MATHLIBNAME, luaopen_math, 1);
-    lua_pushnil(L);
-    lua_setfield(L, 2, "dump");
-    lua_settop(L, 0);
-    lua_newtable(L); /* 1: the globals, always empty */
-    lua_newtable(L); /* 2: their metatable */
-    lua_newtable(L); /* 3: what was assigned */
-    lua_newtable(L); /* 4: what is allowed */
-    for (size_t i = 0; i < COUNT_OF(allowed); i++) {
-        lua_getglobal(L, allowed[i]);
-        lua_setfield(L, 4, allowed[i]);
+static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
+    struct config_lua *c = context;
+    size_t held = block != NULL ? old_size : 0; /* for a new block old_size is a type */
+    if (new_size == 0) {
+        free(block);
+        c->memory -= held;
+        return NULL;
     }
-    lua_pushcfunction(L, env);
-    lua_setfield(L, 4, "env");
-    lua_newtable(L);
-    lua_insert(L, 4);
-    lua_setfield(L, 4, "__index");
-    lua_setmetatable(L, 3);
-    lua_pushvalue(L, 3);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &globals_key);
-    lua_setfield(L, 2, "__index");
-    lua_pushcfunction(L, on_global);
-    lua_setfield(L, 2, "__newindex");
-    lua_pushliteral(L, "configuration");
-    lua_setfield(L, 2, "__metatable");
-    lua_setmetatable(L, 1);
-    lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
-    lua_newtable(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &lines_key);
-    return 0;
+    if (!c->evaluated && new_size > held && c->memory - held + new_size > MEMORY_BYTES)
+        return NULL;
+    void *moved = realloc(block, new_size);
+    if (moved != NULL)
+        c->memory = c->memory - held + new_size;
+    return moved;
 }
 
-/* Splits "FILE:LINE: message" as Lua writes it. */
-static void report_lua_error(struct config_lua *c, const char *message) {
-    size_t length = strlen(c->name);
-    if (message != NULL && strncmp(message, c->name, length) == 0 && message[length] == ':') {
-        const char *after = message + length + 1;
-        size_t digits = strspn(after, "0123456789");
-        if (digits > 0 && after[digits] == ':') {
-            char *where = xstrndup(message, length + 1 + digits);
-            after += digits + 1;
-            c->problems++;
-            c->report(c->context, where, "", after + strspn(after, " "));
-            free(where);
-            return;
-        }
+static void on_hook(lua_State *L, lua_Debug *ar) {
+    struct config_lua *c = config_lua_of(L);
+    c->instructions += ar->event == LUA_HOOKCOUNT ? HOOK_INTERVAL : LINE_COST;
+    if (ar->event != LUA_HOOKCOUNT)
+        config_lines_on_event(&c->lines, L, ar);
+    if (c->instructions > INSTRUCTIONS || clock_mono_ns() > c->deadline_ns) {
+        lua_pushliteral(L, "this runs too long for a configuration (an endless loop?)");
+        lua_error(L); /* without the position that luaL_error adds: it takes the caller's */
     }
-    config_lua_problem(c, 0, 0, "", "%s", message != NULL ? message : "unknown error");
 }
 
-/* lua_CFunction: everything that may raise. */
+/* lua_CFunction: runs the chunk that is its argument and returns the table of what it assigned. */
 static int evaluate(lua_State *L) {
-    struct config_lua *c = config_of(L);
-    lua_sethook(L, on_hook, LUA_MASKCOUNT | LUA_MASKLINE, HOOK_INTERVAL);
+    struct config_lua *c = config_lua_of(L);
+    lua_sethook(L, on_hook, LUA_MASKCOUNT | LUA_MASKLINE | LUA_MASKRET, HOOK_INTERVAL);
     lua_call(L, 0, 0);
     lua_sethook(L, NULL, 0, 0);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &globals_key);
+    config_box_push_assigned(L);
     lua_pushnil(L);
     lua_setmetatable(L, -2);
-    track_table(L, c->line, 0);
+    config_lines_finish(&c->lines, L);
     return 1;
 }
 
 bool config_lua_run(struct config_lua *c, const char *name, const char *text, size_t length,
                     config_report *report, void *context) {
     *c = (struct config_lua){.name = name, .report = report, .context = context};
+    c->lines.text = text;
+    c->lines.length = length;
+    c->deadline_ns = clock_mono_ns() + DEADLINE_NS;
     lua_State *L = c->lua = lua_newstate(allocate, c);
     if (L == NULL) {
-        config_lua_problem(c, 0, 0, "", "out of memory");
+        config_lua_problem_at(c, 0, "", "out of memory");
+        return false;
+    }
+    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
+        text += 3;
+        length -= 3;
+    }
+    if (length > 0 && text[0] == LUA_SIGNATURE[0]) {
+        config_lua_problem_at(c, 0, "", "this is compiled Lua; only source text is read");
         return false;
     }
     *(struct config_lua **)lua_getextraspace(L) = c;
-    if (length > 0 && text[0] == LUA_SIGNATURE[0]) {
-        config_lua_problem(c, 0, 0, "", "this is compiled Lua; only source text is read");
-        return false;
-    }
-    lua_pushcfunction(L, prepare);
-    char *chunk = xasprintf("@%s", name);
-    bool good = lua_pcall(L, 0, 0, 0) == LUA_OK;
-    if (good) {
+    lua_pushcfunction(L, config_box_open);
+    int status = lua_pcall(L, 0, 0, 0);
+    if (status == LUA_OK) {
         lua_pushcfunction(L, evaluate);
-        good = luaL_loadbufferx(L, text, length, chunk, "t") == LUA_OK &&
-               lua_pcall(L, 1, 1, 0) == LUA_OK;
+        status = luaL_loadbufferx(L, text, length, "=" CHUNK, "t");
     }
-    free(chunk);
-    if (!good) {
-        report_lua_error(c, lua_tostring(L, -1));
+    if (status == LUA_OK)
+        status = lua_pcall(L, 1, 1, 0);
+    if (status != LUA_OK) {
+        report_failure(c, status);
         return false;
     }
-    lua_replace(L, 1);
-    lua_settop(L, 1);
     c->evaluated = true;
     return true;
 }

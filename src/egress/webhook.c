@@ -93,7 +93,11 @@ static void send_waiting(struct webhook *w) {
         if (w->waiting == 0)
             break;
         struct delivery *d = w->idle[--w->idle_count];
-        if (!delivery_start(d, dequeue(w))) {
+        struct item *item = dequeue(w);
+        log_debug("webhook sent", LOG_STR("webhook", w->label),
+                  LOG_INT("topic_sequence_number", item->number),
+                  LOG_STR("request", item->request_id));
+        if (!delivery_start(d, item)) {
             metric_add(w->outcomes[DELIVERY_OTHER], 1);
             w->idle[w->idle_count++] = d;
         }

@@ -165,7 +165,7 @@ static bool make_workers(struct gateway *g, struct error *e) {
     char *address = xstrdup(c->listen);
     g->workers = xcalloc(count, sizeof(struct worker *));
     for (; listening < count; listening++) {
-        fds[listening] = http_listen(address, e);
+        fds[listening] = http_listen(address, listening == 0, e);
         if (fds[listening] < 0)
             goto done;
         if (listening == 0) {
@@ -357,5 +357,7 @@ bool gateway_run(struct gateway *g, struct error *e) {
         uv_close((uv_handle_t *)&g->signals[i], NULL);
     uv_close((uv_handle_t *)&g->timer, NULL);
     uv_run(&g->loop, UV_RUN_DEFAULT);
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        signal(numbers[i], SIG_IGN); /* one more must not spoil the exit code */
     return good;
 }

@@ -2,7 +2,6 @@
  * POST /hooks/{bundle}[/{hook}]: authenticate, decode, run the script, publish what it asks for.
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "ingress/event.h"
@@ -204,11 +203,19 @@ static void run_once(struct ingress *in, struct http_request *r, struct hook *h,
         return;
     }
     replay_done(replay, f);
-    char answer[32];
-    snprintf(answer, sizeof answer, "{\"published\":%d}\n", published);
-    reply_json(r, 200, answer);
-    log_debug("hook accepted", LOG_STR("hook", h->name), LOG_INT("published", published),
-              LOG_STR("request", http_request_id(r)));
+    struct buffer *answer = &in->answer;
+    buffer_clear(answer);
+    buffer_add_string(answer, "{\"published\":");
+    buffer_add_u64(answer, (uint64_t)published);
+    buffer_add_string(answer, "}\n");
+    reply_json(r, 200, answer->data);
+    if (log_enabled(LOG_DEBUG)) {
+        /* Of the publish that made a gateway call us; the sender's word, so not our own id. */
+        const char *cause = http_request_header(r, "X-Request-Id");
+        log_debug("hook accepted", LOG_STR("hook", h->name), LOG_INT("published", published),
+                  LOG_STR("request", http_request_id(r)),
+                  LOG_STR("caused_by", cause != NULL ? cause : ""));
+    }
 }
 
 void hook_request(struct ingress *in, struct http_request *r) {

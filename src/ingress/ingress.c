@@ -126,5 +126,6 @@ void ingress_free(struct ingress *in) {
         return;
     hook_table_free(in->hooks);
     frame_cache_free(in->frames);
+    buffer_free(&in->answer);
     uv_close((uv_handle_t *)&in->heartbeat, on_closed);
 }

@@ -18,6 +18,7 @@ struct ingress {
     struct waiter *waiters; /* long polls and streams */
     unsigned waiter_count;
     struct frame_cache *frames;
+    struct buffer answer; /* of the hook that is being answered; kept, as each one needs it */
     uv_timer_t heartbeat;
     struct metric *publish_ok, *publish_refused;
     struct metric *long_polls, *streams;

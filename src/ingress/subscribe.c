@@ -87,6 +87,8 @@ static void stream_ready(void *context) {
         }
         const struct buffer *frame = frame_batch(w->ingress->frames, items, count);
         w->full = !http_stream_send(w->stream, frame->data, frame->length);
+        log_debug("sent to a subscriber", LOG_INT("items", count),
+                  LOG_STR("request", items[count - 1]->request_id));
         unref_all(items, count);
     }
 }
@@ -149,6 +151,8 @@ void subscribe_request(struct ingress *in, struct http_request *r, const char *c
         long_poll_ready(w);
         return;
     }
+    log_debug("stream opened", LOG_STR("cache", cache), LOG_STR("topic", topic),
+              LOG_STR("request", http_request_id(r)));
     w->stream = http_request_stream(r, 200, "text/event-stream", stream_writable, w);
     stream_start(w);
     stream_ready(w);

@@ -57,7 +57,7 @@ struct http_request {
     struct http_stream *stream;
     void *data;
     void (*gone)(struct http_request *, void *);
-    char id[24];
+    char id[28]; /* 8 digits, '-', up to 16 digits */
 };
 
 struct http_stream {

@@ -27,6 +27,18 @@ static bool split_address(char *address, char **host, char **port) {
     return strspn(*port, "0123456789") == strlen(*port);
 }
 
+/* SO_REUSEPORT would let a second gateway take half of the first one's connections unnoticed, so
+ * the address is tried without it before. */
+static bool is_free(const struct addrinfo *where) {
+    int fd = socket(where->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+    bool is = fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+              bind(fd, where->ai_addr, where->ai_addrlen) == 0 || errno != EADDRINUSE;
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 static int listen_on(const struct addrinfo *where) {
     int fd = socket(where->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1;
@@ -41,7 +53,7 @@ static int listen_on(const struct addrinfo *where) {
     return -1;
 }
 
-int http_listen(const char *address, struct error *e) {
+int http_listen(const char *address, bool first, struct error *e) {
     char *copy = xstrdup(address);
     char *host, *port;
     int fd = -1;
@@ -53,6 +65,12 @@ int http_listen(const char *address, struct error *e) {
     int failed = getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &list);
     if (failed != 0) {
         error_set(e, ERROR_INVALID, "listen address \"%s\": %s", address, gai_strerror(failed));
+        goto done;
+    }
+    if (first && !is_free(list)) {
+        error_set(e, ERROR_UNAVAILABLE, "cannot listen on %s: another program does already",
+                  address);
+        freeaddrinfo(list);
         goto done;
     }
     fd = listen_on(list);

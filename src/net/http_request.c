@@ -3,7 +3,6 @@
  */
 #include "net/http_request.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -42,6 +41,20 @@ static void request_let_go(struct http_request *r) {
     r->stream = NULL;
 }
 
+/* "prefix-number" in hex, the prefix with eight digits. By hand, as each request has one. */
+static void write_id(char *id, uint32_t prefix, uint64_t number) {
+    static const char digits[] = "0123456789abcdef";
+    for (int shift = 28; shift >= 0; shift -= 4)
+        *id++ = digits[prefix >> shift & 15];
+    *id++ = '-';
+    int shift = 60;
+    while (shift > 0 && number >> shift == 0)
+        shift -= 4;
+    for (; shift >= 0; shift -= 4)
+        *id++ = digits[number >> shift & 15];
+    *id = '\0';
+}
+
 void *http_on_uri(void *context, const char *uri, struct MHD_Connection *connection) {
     struct http_server *s = context;
     struct http_request *r = xcalloc(1, sizeof *r);
@@ -49,7 +62,7 @@ void *http_on_uri(void *context, const char *uri, struct MHD_Connection *connect
     r->connection = connection;
     r->path = xstrndup(uri, strcspn(uri, "?"));
     r->started_ns = clock_mono_ns();
-    snprintf(r->id, sizeof r->id, "%08" PRIx32 "-%" PRIx64, (uint32_t)s->id_prefix, ++s->id_next);
+    write_id(r->id, (uint32_t)s->id_prefix, ++s->id_next);
     DL_APPEND(s->requests, r);
     s->in_flight++;
     return r;

@@ -31,8 +31,9 @@ struct http_limits {
     int64_t idle_timeout_ms;
 };
 
-/* A listening socket with SO_REUSEPORT for "host:port" or "[v6]:port", or -1. */
-int http_listen(const char *address, struct error *e);
+/* A listening socket with SO_REUSEPORT for "host:port" or "[v6]:port", or -1. The first of an
+ * address refuses to share it with another program. */
+int http_listen(const char *address, bool first, struct error *e);
 /* The port a socket is bound to. */
 unsigned http_listen_port(int fd);
 /* True when only this machine can reach it. */

@@ -104,15 +104,49 @@ static int set_metatable(lua_State *L) {
     return lua_gettop(L);
 }
 
+/* Stands before the handler of an xpcall. The error of a limit is raised by the count hook, and Lua
+ * calls handlers inside of it, where no hook runs: one that loops could not be stopped. */
+static int guarded_handler(lua_State *L) {
+    if (script_of(L)->exceeded != LIMIT_NONE)
+        return 1;
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+static int after_xpcall(lua_State *L, int status, lua_KContext context) {
+    (void)status, (void)context;
+    return lua_gettop(L);
+}
+
+/* xpcall(f, handler, ...) */
+static int guarded_xpcall(lua_State *L) {
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, guarded_handler, 1);
+    lua_replace(L, 2);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, after_xpcall);
+    return lua_gettop(L);
+}
+
+/* Puts `wrapper`, whose upvalue is the original, in the place of a field of the table on the top. */
+static void wrap(lua_State *L, const char *name, lua_CFunction wrapper) {
+    lua_getfield(L, -1, name);
+    lua_pushcclosure(L, wrapper, 1);
+    lua_setfield(L, -2, name);
+}
+
 static void restrict_libraries(lua_State *L) {
     lua_getglobal(L, "os");
     keep_only(L, allowed_of_os, COUNT_OF(allowed_of_os));
     lua_pop(L, 1);
     lua_pushglobaltable(L);
     keep_only(L, allowed_globals, COUNT_OF(allowed_globals));
-    lua_getfield(L, -1, "setmetatable");
-    lua_pushcclosure(L, set_metatable, 1);
-    lua_setfield(L, -2, "setmetatable");
+    wrap(L, "setmetatable", set_metatable);
+    wrap(L, "xpcall", guarded_xpcall);
     lua_getfield(L, -1, "string");
     lua_pushnil(L);
     lua_setfield(L, -2, "dump"); /* bytecode */
@@ -165,7 +199,8 @@ lua_State *sandbox_new(struct script *s) {
 void sandbox_begin(struct script *s) {
     s->instructions = 0;
     s->exceeded = LIMIT_NONE;
-    s->deadline_ns = clock_mono_ns() + (uint64_t)s->limits.deadline_ms * 1000000u;
+    s->started_ns = clock_mono_ns();
+    s->deadline_ns = s->started_ns + (uint64_t)s->limits.deadline_ms * 1000000u;
     buffer_clear(&s->traceback);
     /* Coroutines take the hook over from the thread that makes them. */
     lua_sethook(s->lua, on_count, LUA_MASKCOUNT, HOOK_INTERVAL);

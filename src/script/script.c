@@ -88,7 +88,6 @@ static int call_handler(lua_State *L) {
 bool script_run(struct script *s, json_t *event, const char *cache, const char *publisher_id,
                 const struct script_request *request, struct script_outcome *outcome,
                 struct error *e) {
-    uint64_t start = clock_mono_ns();
     lua_publish_clear(s);
     *outcome = (struct script_outcome){0};
     if (s->lua == NULL && !open_state(s, e))
@@ -101,7 +100,7 @@ bool script_run(struct script *s, json_t *event, const char *cache, const char *
     lua_pushcfunction(s->lua, call_handler);
     lua_pushlightuserdata(s->lua, event);
     bool good = sandbox_call(s, 1, 0) == LUA_OK;
-    outcome->duration_ns = clock_mono_ns() - start;
+    outcome->duration_ns = clock_mono_ns() - s->started_ns;
     if (!good)
         set_error(s, e);
     else if (s->exceeded != LIMIT_NONE) /* and the script swallowed it */

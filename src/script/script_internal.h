@@ -19,7 +19,7 @@ struct script {
     size_t memory;  /* bytes that the state holds */
     /* Of the run that is under way: */
     uint64_t instructions;
-    uint64_t deadline_ns;
+    uint64_t started_ns, deadline_ns;
     enum script_limit exceeded; /* sticky: the next instruction raises again */
     bool in_event;
     const char *cache;

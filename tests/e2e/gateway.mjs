@@ -144,6 +144,7 @@ export async function start(t, { config = '', scripts = {}, args = [], env = {} 
 }
 
 const defaults = `
+library = "${root}/lua-lib"
 open = true
 workers = 2
 caches = { "chat" }

@@ -13,4 +13,7 @@
 
 #include "base/base.h"
 
+/* A literal where a struct of ours owns its strings; nobody writes to it. */
+#define TEXT(literal) ((char *)(uintptr_t)(literal))
+
 #endif

@@ -4,10 +4,10 @@
 #include "ingress/access.h"
 
 static struct config_key keys[] = {
-    {.id = "alice", .key = "alice-key-1", .role = CONFIG_ROLE_BOTH},
-    {.id = "bob", .key = "bob-key-123", .role = CONFIG_ROLE_SUBSCRIBE, .cache = "chat"},
-    {.id = "carol", .key = "carol-key-1", .role = CONFIG_ROLE_PUBLISH, .cache = "chat",
-     .topic = "room"},
+    {.id = TEXT("alice"), .key = TEXT("alice-key-1"), .role = CONFIG_ROLE_BOTH},
+    {.id = TEXT("bob"), .key = TEXT("bob-key-123"), .role = CONFIG_ROLE_SUBSCRIBE, .cache = TEXT("chat")},
+    {.id = TEXT("carol"), .key = TEXT("carol-key-1"), .role = CONFIG_ROLE_PUBLISH, .cache = TEXT("chat"),
+     .topic = TEXT("room")},
 };
 static const struct config config = {.keys = keys, .key_count = COUNT_OF(keys)};
 

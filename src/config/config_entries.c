@@ -1,0 +1,169 @@
+/*
+ * The caches, webhooks and keys of a configuration.
+ */
+#include <stdlib.h>
+
+#include <curl/curl.h>
+
+#include "broker/broker.h"
+#include "config/config_list.h"
+#include "config/config_schema.h"
+
+static const struct field cache_fields[] = {
+    {"name", FIELD_STRING, offsetof(struct config_cache, name), 1, 0, true},
+};
+
+#define WEBHOOK(member) offsetof(struct config_webhook, member)
+static const struct field webhook_fields[] = {
+    {"cache", FIELD_STRING, WEBHOOK(cache), 1, 0, true},
+    {"name", FIELD_STRING, WEBHOOK(name), 1, 0, true},
+    {"topic", FIELD_STRING, WEBHOOK(topic), 1, 0, true},
+    {"url", FIELD_STRING, WEBHOOK(url), 1, 0, true},
+    {"secret", FIELD_STRING, WEBHOOK(secret), CONFIG_SECRET_MIN, 0, true},
+};
+
+#define KEY(member) offsetof(struct config_key, member)
+static const struct field key_fields[] = {
+    {"id", FIELD_STRING, KEY(id), 1, 0, true},
+    {"key", FIELD_STRING, KEY(key), CONFIG_SECRET_MIN, 0, true},
+    {.name = "role", .type = FIELD_OTHER},
+    {"cache", FIELD_STRING, KEY(cache), 1, 0, false},
+    {"topic", FIELD_STRING, KEY(topic), 1, 0, false},
+};
+
+static const struct word roles[] = {{"publishsubscribe", CONFIG_ROLE_BOTH},
+                                    {"publishonly", CONFIG_ROLE_PUBLISH},
+                                    {"subscribeonly", CONFIG_ROLE_SUBSCRIBE}};
+
+static void check_name(const struct table *t, const char *field, const char *name) {
+    const char *defect = name != NULL ? broker_name_defect(name, strlen(name)) : NULL;
+    if (defect != NULL)
+        field_problem(t, field, "%s", defect);
+}
+
+/* True when both are there and the same. */
+static bool equal(const char *a, const char *b) {
+    return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* ---- caches ---- */
+
+static bool has_cache(const struct config *c, const char *name) {
+    for (size_t i = 0; i < c->cache_count; i++) {
+        if (strcmp(c->caches[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void check_cache(const struct table *t, const struct config *c, const char *name) {
+    if (name != NULL && !has_cache(c, name))
+        field_problem(t, "cache", "is not among caches");
+}
+
+static void add_cache(const struct table *item, void *context) {
+    struct config *c = context;
+    struct config_cache cache = {0};
+    const char *field = NULL;
+    if (lua_type(item->config->lua, item->index) == LUA_TSTRING) {
+        const char *name = list_item_string(item);
+        cache.name = name != NULL ? xstrdup(name) : NULL;
+    } else if (list_item_is_table(item, "a cache's name, or { name = ... }")) {
+        field = "name";
+        fields_read(item, cache_fields, COUNT_OF(cache_fields), &cache);
+    }
+    if (cache.name == NULL)
+        return;
+    const char *defect = broker_name_defect(cache.name, strlen(cache.name));
+    if (defect != NULL || has_cache(c, cache.name)) {
+        field_problem(item, field, "%s", defect != NULL ? defect : "is there twice");
+        free(cache.name);
+        return;
+    }
+    c->caches = xrealloc(c->caches, (c->cache_count + 1) * sizeof cache);
+    c->caches[c->cache_count++] = cache;
+}
+
+void config_read_caches(const struct table *globals, struct config *c) {
+    list_read(globals, "caches", "a list of names, { \"chat\", ... }", add_cache, c);
+}
+
+/* ---- webhooks ---- */
+
+static bool url_is_valid(const char *url) {
+    static const char own[] = "/hooks/";
+    if (strncmp(url, own, sizeof own - 1) == 0)
+        return config_hook_name_is_valid(url + sizeof own - 1);
+    CURLU *parsed = curl_url();
+    char *scheme = NULL;
+    bool valid = parsed != NULL && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                 curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                 (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
+    curl_free(scheme);
+    curl_url_cleanup(parsed);
+    return valid;
+}
+
+static void add_webhook(const struct table *item, void *context) {
+    struct config *c = context;
+    if (!list_item_is_table(item, "a table { cache =, name =, topic =, url =, secret = }"))
+        return;
+    struct config_webhook w = {0};
+    fields_read(item, webhook_fields, COUNT_OF(webhook_fields), &w);
+    check_cache(item, c, w.cache);
+    check_name(item, "topic", w.topic);
+    check_name(item, "name", w.name);
+    if (w.url != NULL && !url_is_valid(w.url))
+        field_problem(item, "url",
+                      "must be a whole http:// or https:// URL, or \"/hooks/NAME\" for a "
+                      "hook of this gateway");
+    for (size_t i = 0; i < c->webhook_count; i++) {
+        if (equal(c->webhooks[i].cache, w.cache) && equal(c->webhooks[i].name, w.name)) {
+            field_problem(item, "name", "is there twice in this cache: see webhooks[%zu]", i + 1);
+            break;
+        }
+    }
+    c->webhooks = xrealloc(c->webhooks, (c->webhook_count + 1) * sizeof w);
+    c->webhooks[c->webhook_count++] = w;
+}
+
+void config_read_webhooks(const struct table *globals, struct config *c) {
+    list_read(globals, "webhooks", "a list of tables, { {...}, ... }", add_webhook, c);
+}
+
+/* ---- keys ---- */
+
+/* A key comes in a header, which cannot carry everything; a line's end is a common leftover. */
+static bool fits_header(const char *key) {
+    for (; *key != '\0'; key++) {
+        if ((unsigned char)*key <= ' ' || *key == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static void add_key(const struct table *item, void *context) {
+    struct config *c = context;
+    if (!list_item_is_table(item, "a table { id =, key =, role = }"))
+        return;
+    struct config_key k = {0};
+    fields_read(item, key_fields, COUNT_OF(key_fields), &k);
+    k.role = (enum config_role)field_read_word(item, "role", roles, COUNT_OF(roles), true, 0);
+    check_cache(item, c, k.cache);
+    check_name(item, "topic", k.topic);
+    check_name(item, "id", k.id);
+    if (k.key != NULL && !fits_header(k.key))
+        field_problem(item, "key", "has a space or control character, which no header can carry");
+    for (size_t i = 0; i < c->key_count; i++) {
+        if (equal(c->keys[i].id, k.id))
+            field_problem(item, "id", "is there twice: see keys[%zu]", i + 1);
+        if (equal(c->keys[i].key, k.key))
+            field_problem(item, "key", "is the same as that of keys[%zu]", i + 1);
+    }
+    c->keys = xrealloc(c->keys, (c->key_count + 1) * sizeof k);
+    c->keys[c->key_count++] = k;
+}
+
+void config_read_keys(const struct table *globals, struct config *c) {
+    list_read(globals, "keys", "a list of tables, { {...}, ... }", add_key, c);
+}

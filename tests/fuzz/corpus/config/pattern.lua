@@ -1,0 +1,2 @@
+local s = ("a"):rep(100)
+local y = s:find(("a*"):rep(50) .. "b")

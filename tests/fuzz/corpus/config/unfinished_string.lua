@@ -1,0 +1,1 @@
+secret = "my-very-secret

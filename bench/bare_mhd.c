@@ -39,8 +39,7 @@ struct server {
 
 static enum MHD_Result answer(void *userdata, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *upload_data,
-                              size_t *upload_data_size, void **request_state)
-{
+                              size_t *upload_data_size, void **request_state) {
     static int headers_seen;
     struct server *server = userdata;
 
@@ -59,8 +58,7 @@ static enum MHD_Result answer(void *userdata, struct MHD_Connection *connection,
 static void on_timer(uv_timer_t *timer);
 
 /* Lets MHD do all that is ready, then sleeps until its next timeout or its epoll fd wakes us. */
-static void daemon_run(struct server *server)
-{
+static void daemon_run(struct server *server) {
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
 
     for (int i = 0; i < RUNS_PER_TURN; i++) {
@@ -75,20 +73,17 @@ static void daemon_run(struct server *server)
     uv_timer_start(&server->timer, on_timer, wait_ms, 0);
 }
 
-static void on_timer(uv_timer_t *timer)
-{
+static void on_timer(uv_timer_t *timer) {
     daemon_run(timer->data);
 }
 
-static void on_daemon_ready(uv_poll_t *poll, int status, int events)
-{
+static void on_daemon_ready(uv_poll_t *poll, int status, int events) {
     (void)events;
     if (status == 0)
         daemon_run(poll->data);
 }
 
-static void on_connection(uv_poll_t *poll, int status, int events)
-{
+static void on_connection(uv_poll_t *poll, int status, int events) {
     struct server *server = poll->data;
 
     (void)events;
@@ -108,14 +103,12 @@ static void on_connection(uv_poll_t *poll, int status, int events)
     daemon_run(server);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
-{
+static void on_signal(uv_signal_t *handle, int number) {
     (void)number;
     uv_stop(handle->loop);
 }
 
-static int listener_open(int port)
-{
+static int listener_open(int port) {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -132,8 +125,7 @@ static int listener_open(int port)
     return fd;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     struct server server = {.loop = uv_default_loop()};
     int port = argc == 2 ? atoi(argv[1]) : 0;
 
@@ -155,8 +147,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "bare_mhd: starting libmicrohttpd failed\n");
         return 1;
     }
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(server.daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server.daemon, MHD_DAEMON_INFO_EPOLL_FD);
 
     uv_timer_init(server.loop, &server.timer);
     uv_poll_init(server.loop, &server.listener_poll, server.listener);

@@ -2,9 +2,9 @@
  * gen_events: writes K distinct signed webhook requests, whole and all of one size.
  *
  * The gateway runs no event twice within its replay window, so a load test has to send different
- * ones; building and signing them beforehand keeps the load generator cheap. Bodies follow Momento's
- * delivery format (compact JSON, fixed key order); only topic_sequence_number differs, and it has a
- * fixed width, so that all have the same size (bodies of 190 bytes).
+ * ones; building and signing them beforehand keeps the load generator cheap. Bodies follow
+ * Momento's delivery format (compact JSON, fixed key order); only topic_sequence_number differs,
+ * and it has a fixed width, so that all have the same size (bodies of 190 bytes).
  *
  * LuaJIT, in which wrk builds its requests, hashes of a long string only its first and last four
  * bytes and those at its middle and first quarter: were these equal in all requests, it would spend
@@ -53,8 +53,8 @@ int main(int argc, char **argv) {
             fprintf(stderr, "gen_events: a body has %d bytes instead of %d\n", length, BODY_SIZE);
             return 1;
         }
-        if (HMAC(EVP_sha3_256(), secret, (int)strlen(secret), (unsigned char *)body,
-                 (size_t)length, mac, &mac_length) == NULL) {
+        if (HMAC(EVP_sha3_256(), secret, (int)strlen(secret), (unsigned char *)body, (size_t)length,
+                 mac, &mac_length) == NULL) {
             fprintf(stderr, "gen_events: signing failed\n");
             return 1;
         }

@@ -71,7 +71,8 @@ const char *momento_signature_defect(const char *hex) {
     if (length != MOMENTO_SIGNATURE_HEX)
         return "the signature is not 64 characters long";
     if (strspn(hex, "0123456789abcdef") != length)
-        return strspn(hex, "0123456789abcdefABCDEF") == length ? "the signature has upper-case digits"
-                                                               : "the signature is not hexadecimal";
+        return strspn(hex, "0123456789abcdefABCDEF") == length
+                   ? "the signature has upper-case digits"
+                   : "the signature is not hexadecimal";
     return NULL;
 }

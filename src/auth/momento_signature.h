@@ -1,5 +1,6 @@
 /*
- * momento_signature: HMAC-SHA3-256 over a raw body, lower-case hex (the `momento-signature` header).
+ * momento_signature: HMAC-SHA3-256 over a raw body, lower-case hex (the `momento-signature`
+ * header).
  *
  * A signer holds one keyed context per secret, re-initialised for each body, which costs a fraction
  * of keying anew. One signer belongs to one thread.
@@ -16,7 +17,8 @@ struct signer;
 struct signer *signer_new(const char *secret, struct error *e);
 void signer_free(struct signer *s);
 
-/* Writes the signature of `body` in hex, NUL-terminated. False only when the crypto library fails. */
+/* Writes the signature of `body` in hex, NUL-terminated. False only when the crypto library fails.
+ */
 bool signer_sign(struct signer *s, const void *body, size_t length,
                  char hex[MOMENTO_SIGNATURE_HEX + 1]);
 

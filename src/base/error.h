@@ -9,15 +9,15 @@
 
 enum error_code {
     ERROR_NONE = 0,
-    ERROR_INVALID,       /* the caller's input is wrong: HTTP 400 */
+    ERROR_INVALID,         /* the caller's input is wrong: HTTP 400 */
     ERROR_UNAUTHENTICATED, /* who are you: 401 */
-    ERROR_PERMISSION,    /* you may not: 403 */
-    ERROR_NOT_FOUND,     /* 404 */
-    ERROR_EXISTS,        /* 409 */
-    ERROR_TOO_LARGE,     /* 413 */
-    ERROR_LIMIT,         /* a rate or count limit: 429 */
-    ERROR_INTERNAL,      /* ours, or a script's: 500 */
-    ERROR_UNAVAILABLE,   /* try again later: 503 */
+    ERROR_PERMISSION,      /* you may not: 403 */
+    ERROR_NOT_FOUND,       /* 404 */
+    ERROR_EXISTS,          /* 409 */
+    ERROR_TOO_LARGE,       /* 413 */
+    ERROR_LIMIT,           /* a rate or count limit: 429 */
+    ERROR_INTERNAL,        /* ours, or a script's: 500 */
+    ERROR_UNAVAILABLE,     /* try again later: 503 */
 };
 
 struct error {

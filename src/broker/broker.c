@@ -136,8 +136,8 @@ struct topic *broker_open_topic(struct broker *b, const char *cache_name, const 
 }
 
 bool broker_publish(struct broker *b, const struct publish *list, size_t count, struct error *e) {
-    struct topic *few[8];
-    struct topic **topics = count <= COUNT_OF(few) ? few : xcalloc(count, sizeof *topics);
+    struct topic *few[8] = {0};
+    struct topic **topics = count <= COUNT_OF(few) ? few : xcalloc(count, sizeof(struct topic *));
     bool good = true;
     for (size_t i = 0; i < count && good; i++) {
         if (list[i].item->length > b->limits.message_bytes)

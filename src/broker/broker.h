@@ -6,9 +6,9 @@
  * subscriber, and one that falls behind the ring is told of the gap by a discontinuity.
  *
  * Threads: publishing and everything on `struct broker` may be called from any thread. A `struct
- * mailbox` belongs to one thread (a worker's loop); its subscriptions are opened, read and closed on
- * that thread alone. Locks: the broker's guards the tables of caches and topics, a topic's guards
- * its ring and its list of ports. on_ready runs under neither.
+ * mailbox` belongs to one thread (a worker's loop); its subscriptions are opened, read and closed
+ * on that thread alone. Locks: the broker's guards the tables of caches and topics, a topic's
+ * guards its ring and its list of ports. on_ready runs under neither.
  */
 #ifndef HOOKMOON_BROKER_BROKER_H
 #define HOOKMOON_BROKER_BROKER_H
@@ -70,9 +70,9 @@ struct resume {
 
 /*
  * Subscribes from `resume` on. `on_ready(context)` is called on the mailbox's thread when there may
- * be something to read; read with subscription_read until it returns 0, and once right after opening,
- * for what was retained.
- * ERROR_NOT_FOUND (cache), ERROR_INVALID (name), ERROR_LIMIT (topics, subscribers).
+ * be something to read; read with subscription_read until it returns 0, and once right after
+ * opening, for what was retained. ERROR_NOT_FOUND (cache), ERROR_INVALID (name), ERROR_LIMIT
+ * (topics, subscribers).
  */
 struct subscription *subscription_open(struct mailbox *m, const char *cache, const char *topic,
                                        struct resume resume, void (*on_ready)(void *),
@@ -89,8 +89,9 @@ struct discontinuity {
 struct resume subscription_position(const struct subscription *s);
 
 /*
- * Takes up to `room` items from the cursor on, fewer when they are large; the caller unrefs each. When the subscriber missed
- * something, `*gap` is set to true and `*d` filled: it comes before the items. Returns their number.
+ * Takes up to `room` items from the cursor on, fewer when they are large; the caller unrefs each.
+ * When the subscriber missed something, `*gap` is set to true and `*d` filled: it comes before the
+ * items. Returns their number.
  */
 size_t subscription_read(struct subscription *s, struct item **items, size_t room, bool *gap,
                          struct discontinuity *d);

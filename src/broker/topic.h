@@ -1,5 +1,6 @@
 /*
- * topic: the ring of one topic and the ports through which mailboxes hear of it. Internal to broker/.
+ * topic: the ring of one topic and the ports through which mailboxes hear of it. Internal to
+ * broker/.
  */
 #ifndef HOOKMOON_BROKER_TOPIC_H
 #define HOOKMOON_BROKER_TOPIC_H
@@ -13,11 +14,11 @@
 struct port {
     struct topic *topic;
     struct mailbox *mailbox;
-    struct port *next_of_topic;                   /* guarded by topic->lock */
-    struct port *ready_next, *ready_previous;     /* guarded by mailbox->lock */
-    bool ready;                                   /* guarded by mailbox->lock */
-    struct subscription *subscriptions;           /* owner thread, like all below */
-    struct subscription *visiting;                /* the next to be told, while telling */
+    struct port *next_of_topic;               /* guarded by topic->lock */
+    struct port *ready_next, *ready_previous; /* guarded by mailbox->lock */
+    bool ready;                               /* guarded by mailbox->lock */
+    struct subscription *subscriptions;       /* owner thread, like all below */
+    struct subscription *visiting;            /* the next to be told, while telling */
     bool dispatching;
 };
 
@@ -49,7 +50,7 @@ static inline struct item *topic_item(const struct topic *t, uint64_t number) {
 void port_mark_ready(struct port *p);
 
 /* broker.c, for mailbox.c: finds or makes; the checks of subscription_open. */
-struct topic *broker_open_topic(struct broker *b, const char *cache, const char *topic,
+struct topic *broker_open_topic(struct broker *b, const char *cache_name, const char *name,
                                 struct error *e);
 bool broker_count_subscriber(struct broker *b, struct error *e);
 void broker_uncount_subscriber(struct broker *b);

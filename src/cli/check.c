@@ -18,6 +18,7 @@ static const struct option long_options[] = {
 };
 
 struct check {
+    const char *file;
     bool as_json;
     unsigned problems;
 };
@@ -70,7 +71,7 @@ static void check_hook(struct check *check, const struct config *c, const char *
     else if (name[length] == '/' && !bundle_has_hook(b, name + length + 1))
         message = xasprintf("the manifest of %s lists no hook \"%s\"", b->name, name + length + 1);
     if (message != NULL)
-        report(check, c->file, field, message);
+        report(check, check->file, field, message);
     free(message);
 }
 
@@ -88,7 +89,7 @@ static void check_together(struct check *check, const struct config *c,
         free(field);
     }
     if (c->key_count == 0 && !c->open)
-        report(check, c->file, "keys",
+        report(check, check->file, "keys",
                "there are none, so nobody could use the topics API: set keys, or open = true");
 }
 
@@ -96,40 +97,48 @@ static const char *plural(size_t count) {
     return count == 1 ? "" : "s";
 }
 
-static int check_all(struct check *check, struct config *c, const char *file, const char *scripts) {
+static int check_all(struct check *check, struct config *c, const char *scripts) {
     struct bundle_list bundles = {0};
     struct error e;
-    config_load(c, file, report, check);
+    config_load(c, check->file, report, check);
     if (scripts != NULL) {
         free(c->scripts);
         c->scripts = xstrdup(scripts);
     }
     if (!bundle_list_load(&bundles, c->scripts, on_bundle_problem, check, &e)) {
-        report(check, file, "scripts", e.message);
+        report(check, check->file, "scripts", e.message);
     } else {
         check_scripts(check, c, &bundles);
         check_together(check, c, &bundles);
     }
     if (check->problems == 0 && !check->as_json)
-        printf("%s: good (%zu cache%s, %zu webhook%s, %zu hook%s, %zu key%s; %zu script%s)\n", file,
-               c->cache_count, plural(c->cache_count), c->webhook_count, plural(c->webhook_count),
-               c->hook_count, plural(c->hook_count), c->key_count, plural(c->key_count),
-               bundles.count, plural(bundles.count));
+        printf("%s: good (%zu cache%s, %zu webhook%s, %zu hook%s, %zu key%s; %zu script%s)\n",
+               check->file, c->cache_count, plural(c->cache_count), c->webhook_count,
+               plural(c->webhook_count), c->hook_count, plural(c->hook_count), c->key_count,
+               plural(c->key_count), bundles.count, plural(bundles.count));
     bundle_list_free(&bundles);
     return check->problems == 0 ? CLI_OK : CLI_FAILED;
 }
 
 static int run(int argc, char **argv) {
-    struct check check = {0};
-    const char *file = "hookmoon.lua", *scripts = NULL;
+    struct check check = {.file = "hookmoon.lua"};
+    const char *scripts = NULL;
     int flag;
     while ((flag = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
         switch (flag) {
-        case 'c': file = optarg; break;
-        case 's': scripts = optarg; break;
-        case 'j': check.as_json = true; break;
-        case 'h': return cli_print_help(&cli_check);
-        default: return cli_usage_error(&cli_check, "unknown or incomplete option");
+        case 'c':
+            check.file = optarg;
+            break;
+        case 's':
+            scripts = optarg;
+            break;
+        case 'j':
+            check.as_json = true;
+            break;
+        case 'h':
+            return cli_print_help(&cli_check);
+        default:
+            return cli_usage_error(&cli_check, "unknown or incomplete option");
         }
     }
     if (optind < argc)
@@ -137,7 +146,7 @@ static int run(int argc, char **argv) {
     struct config c;
     config_init(&c);
     log_setup(LOG_OFF, LOG_AUTO);
-    int result = check_all(&check, &c, file, scripts);
+    int result = check_all(&check, &c, scripts);
     config_free(&c);
     return result;
 }

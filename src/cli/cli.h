@@ -13,8 +13,8 @@ enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 struct cli_command {
     const char *name;
-    const char *summary;   /* one line for `hookmoon help` */
-    const char *help;      /* the whole text of `hookmoon help NAME` */
+    const char *summary;               /* one line for `hookmoon help` */
+    const char *help;                  /* the whole text of `hookmoon help NAME` */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 

@@ -30,7 +30,8 @@ CURL *client_topic(const struct client *c, const char *cache, const char *topic,
     size_t length = strlen(c->url);
     while (length > 0 && c->url[length - 1] == '/')
         length--;
-    char *url = xasprintf("%.*s/topics/%s/%s%s", (int)length, c->url, cache_part, topic_part, query);
+    char *url =
+        xasprintf("%.*s/topics/%s/%s%s", (int)length, c->url, cache_part, topic_part, query);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hookmoon/" HOOKMOON_VERSION);

@@ -19,9 +19,11 @@ static const struct cli_command *find(const char *name) {
 }
 
 static void print_overview(FILE *to) {
-    const char *bold = cli_colour(fileno(to), "\033[1m"), *plain = cli_colour(fileno(to), "\033[0m");
-    fprintf(to,
-            "hookmoon: webhooks in, Lua scripts, events out\n\nusage: hookmoon COMMAND [options]\n\n");
+    const char *bold = cli_colour(fileno(to), "\033[1m"),
+               *plain = cli_colour(fileno(to), "\033[0m");
+    fprintf(
+        to,
+        "hookmoon: webhooks in, Lua scripts, events out\n\nusage: hookmoon COMMAND [options]\n\n");
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         fprintf(to, "  %s%-10s%s %s\n", bold, commands[i]->name, plain, commands[i]->summary);
     fprintf(to, "  %s%-10s%s show this, or a command's options\n\n", bold, "help", plain);
@@ -49,8 +51,7 @@ int main(int argc, char **argv) {
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
         strcmp(argv[1], "-h") == 0)
         return help(argc - 1, argv + 1);
-    const struct cli_command *c =
-        find(strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
+    const struct cli_command *c = find(strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
     if (c != NULL)
         return c->run(argc - 1, argv + 1);
     fprintf(stderr, "hookmoon: there is no command \"%s\"; see hookmoon help\n", argv[1]);

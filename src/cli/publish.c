@@ -11,9 +11,12 @@
 #define MESSAGE_BYTES (1024u * 1024 * 1024)
 
 static const struct option long_options[] = {
-    {"url", required_argument, NULL, 'u'},     {"key", required_argument, NULL, 'k'},
-    {"key-env", required_argument, NULL, 'e'}, {"binary", no_argument, NULL, 'b'},
-    {"json", no_argument, NULL, 'j'},          {"help", no_argument, NULL, 'h'},
+    {"url", required_argument, NULL, 'u'},
+    {"key", required_argument, NULL, 'k'},
+    {"key-env", required_argument, NULL, 'e'},
+    {"binary", no_argument, NULL, 'b'},
+    {"json", no_argument, NULL, 'j'},
+    {"help", no_argument, NULL, 'h'},
     {0},
 };
 
@@ -54,16 +57,26 @@ static int run(int argc, char **argv) {
     client_init(&c);
     while ((flag = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         switch (flag) {
-        case 'u': c.url = optarg; break;
-        case 'k': c.key = optarg; break;
+        case 'u':
+            c.url = optarg;
+            break;
+        case 'k':
+            c.key = optarg;
+            break;
         case 'e':
             if (!client_key_from(&c, optarg))
                 return cli_fail("the environment variable %s is not set", optarg);
             break;
-        case 'b': binary = true; break;
-        case 'j': as_json = true; break;
-        case 'h': return cli_print_help(&cli_publish);
-        default: return cli_usage_error(&cli_publish, "unknown or incomplete option");
+        case 'b':
+            binary = true;
+            break;
+        case 'j':
+            as_json = true;
+            break;
+        case 'h':
+            return cli_print_help(&cli_publish);
+        default:
+            return cli_usage_error(&cli_publish, "unknown or incomplete option");
         }
     }
     if (argc - optind < 2 || argc - optind > 3)

@@ -17,9 +17,12 @@
 #define EVENTS_BYTES (256u * 1024 * 1024)
 
 static const struct option long_options[] = {
-    {"event", required_argument, NULL, 'e'},  {"hook", required_argument, NULL, 'k'},
-    {"header", required_argument, NULL, 'H'}, {"config", required_argument, NULL, 'c'},
-    {"keep-going", no_argument, NULL, 'g'},   {"help", no_argument, NULL, 'h'},
+    {"event", required_argument, NULL, 'e'},
+    {"hook", required_argument, NULL, 'k'},
+    {"header", required_argument, NULL, 'H'},
+    {"config", required_argument, NULL, 'c'},
+    {"keep-going", no_argument, NULL, 'g'},
+    {"help", no_argument, NULL, 'h'},
     {0},
 };
 
@@ -69,10 +72,10 @@ static void print_publish(const struct publish *p) {
 /* A sample may leave out what the gateway would have filled in. */
 static void complete(json_t *event, uint64_t number) {
     int64_t now = clock_wall_ms();
-    json_t *defaults = json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s}", "cache", "chat", "topic",
-                                 "topic 1", "event_timestamp", (json_int_t)now,
-                                 "publish_timestamp", (json_int_t)now, "topic_sequence_number",
-                                 (json_int_t)number, "token_id", "", "text", "");
+    json_t *defaults =
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s}", "cache", "chat", "topic", "topic 1",
+                  "event_timestamp", (json_int_t)now, "publish_timestamp", (json_int_t)now,
+                  "topic_sequence_number", (json_int_t)number, "token_id", "", "text", "");
     json_object_update_missing(event, defaults);
     json_decref(defaults);
 }
@@ -92,11 +95,16 @@ static void run_event(struct runner *r, json_t *json, const char *body, size_t l
     if (!event_parse(&ev, text, strlen(text), r->config->limits.json_depth, &e)) {
         fail_event(r, e.message, "");
     } else {
-        char *path = xasprintf("/hooks/%s%s%s", r->bundle_name, r->hook[0] != '\0' ? "/" : "",
-                               r->hook);
-        struct script_request request = {.id = "run", .method = "POST", .path = path,
-                                         .hook = r->hook, .body = body, .body_length = length,
-                                         .each_header = each_header, .source = r};
+        char *path =
+            xasprintf("/hooks/%s%s%s", r->bundle_name, r->hook[0] != '\0' ? "/" : "", r->hook);
+        struct script_request request = {.id = "run",
+                                         .method = "POST",
+                                         .path = path,
+                                         .hook = r->hook,
+                                         .body = body,
+                                         .body_length = length,
+                                         .each_header = each_header,
+                                         .source = r};
         struct script_outcome outcome;
         if (!script_run(r->script, ev.json, ev.cache, ev.token_id, &request, &outcome, &e))
             fail_event(r, e.message, script_traceback(r->script));
@@ -128,7 +136,8 @@ static bool run_all(struct runner *r, const struct buffer *text) {
         return true;
     unsigned line_number = 0, lines = 0;
     json_error_t whole = why;
-    for (const char *at = buffer_string(text), *end; *at != '\0'; at = *end == '\0' ? end : end + 1) {
+    for (const char *at = buffer_string(text), *end; *at != '\0';
+         at = *end == '\0' ? end : end + 1) {
         end = at + strcspn(at, "\n");
         line_number++;
         if (strspn(at, " \t\r") >= (size_t)(end - at))
@@ -195,6 +204,8 @@ static int run_script(struct runner *r, const char *path, const char *config_fil
 done:
     buffer_free(&text);
     script_free(r->script);
+    r->script = NULL;
+    r->config = NULL;
     bundle_free(bundle);
     config_free(&c);
     return result;
@@ -205,8 +216,8 @@ static bool add_header(struct runner *r, const char *text) {
     if (colon == NULL || colon == text)
         return false;
     r->headers = xrealloc(r->headers, (r->header_count + 1) * sizeof *r->headers);
-    r->headers[r->header_count++] = (struct header){
-        xstrndup(text, (size_t)(colon - text)), colon + 1 + strspn(colon + 1, " \t")};
+    r->headers[r->header_count++] = (struct header){xstrndup(text, (size_t)(colon - text)),
+                                                    colon + 1 + strspn(colon + 1, " \t")};
     return true;
 }
 
@@ -216,22 +227,34 @@ static int run(int argc, char **argv) {
     int flag, result = CLI_OK;
     while (result == CLI_OK && (flag = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
         switch (flag) {
-        case 'e': r.event_file = optarg; break;
-        case 'k': r.hook = optarg; break;
+        case 'e':
+            r.event_file = optarg;
+            break;
+        case 'k':
+            r.hook = optarg;
+            break;
         case 'H':
             if (!add_header(&r, optarg))
-                result = cli_usage_error(&cli_run, "--header %s: expected is \"Name: value\"", optarg);
+                result =
+                    cli_usage_error(&cli_run, "--header %s: expected is \"Name: value\"", optarg);
             break;
-        case 'c': config_file = optarg; break;
-        case 'g': r.keep_going = true; break;
-        case 'h': return cli_print_help(&cli_run);
-        default: result = cli_usage_error(&cli_run, "unknown or incomplete option");
+        case 'c':
+            config_file = optarg;
+            break;
+        case 'g':
+            r.keep_going = true;
+            break;
+        case 'h':
+            return cli_print_help(&cli_run);
+        default:
+            result = cli_usage_error(&cli_run, "unknown or incomplete option");
         }
     }
     if (result == CLI_OK && optind + 1 != argc)
         result = cli_usage_error(&cli_run, "expected is one script");
     else if (result == CLI_OK && r.event_file == NULL)
-        result = cli_usage_error(&cli_run, "expected is --event FILE, or --event - for standard input");
+        result =
+            cli_usage_error(&cli_run, "expected is --event FILE, or --event - for standard input");
     else if (result == CLI_OK)
         result = run_script(&r, argv[optind], config_file);
     for (size_t i = 0; i < r.header_count; i++)

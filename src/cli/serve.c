@@ -24,11 +24,16 @@ struct options {
 };
 
 static const struct option long_options[] = {
-    {"config", required_argument, NULL, 'c'},     {"listen", required_argument, NULL, 'l'},
-    {"scripts", required_argument, NULL, 's'},    {"data", required_argument, NULL, 'd'},
-    {"workers", required_argument, NULL, 'w'},    {"log-level", required_argument, NULL, 'v'},
-    {"log-format", required_argument, NULL, 'f'}, {"print-config", no_argument, NULL, 'p'},
-    {"help", no_argument, NULL, 'h'},             {0},
+    {"config", required_argument, NULL, 'c'},
+    {"listen", required_argument, NULL, 'l'},
+    {"scripts", required_argument, NULL, 's'},
+    {"data", required_argument, NULL, 'd'},
+    {"workers", required_argument, NULL, 'w'},
+    {"log-level", required_argument, NULL, 'v'},
+    {"log-format", required_argument, NULL, 'f'},
+    {"print-config", no_argument, NULL, 'p'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
 };
 
 static void on_problem(void *context, const char *where, const char *field, const char *message) {
@@ -48,7 +53,7 @@ static void set_demo_secret(void) {
 
 /* From the file; without one, from the built-in text, and *demo is set. */
 static bool load(struct config *c, const struct options *o, bool *demo) {
-    const char *file = o->file != NULL ? o->file
+    const char *file = o->file != NULL                   ? o->file
                        : access(default_file, F_OK) == 0 ? default_file
                                                          : NULL;
     *demo = file == NULL;
@@ -126,7 +131,8 @@ static int serve(struct config *c, bool demo) {
     struct gateway *g = gateway_new(c, &e);
     if (g == NULL)
         return cli_fail("%s", e.message);
-    log_info("listening", LOG_STR("url", gateway_url(g)), LOG_INT("scripts", gateway_bundle_count(g)),
+    log_info("listening", LOG_STR("url", gateway_url(g)),
+             LOG_INT("scripts", gateway_bundle_count(g)),
              LOG_STR("config", c->file != NULL ? c->file : "built-in"), LOG_INT("pid", getpid()));
     if (demo)
         print_demo_lines(gateway_url(g));
@@ -143,16 +149,34 @@ static int run(int argc, char **argv) {
     int flag;
     while ((flag = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
         switch (flag) {
-        case 'c': o.file = optarg; break;
-        case 'l': o.listen = optarg; break;
-        case 's': o.scripts = optarg; break;
-        case 'd': o.data = optarg; break;
-        case 'w': o.workers = optarg; break;
-        case 'v': o.log_level = optarg; break;
-        case 'f': o.log_format = optarg; break;
-        case 'p': o.print_config = true; break;
-        case 'h': return cli_print_help(&cli_serve);
-        default: return cli_usage_error(&cli_serve, "unknown or incomplete option");
+        case 'c':
+            o.file = optarg;
+            break;
+        case 'l':
+            o.listen = optarg;
+            break;
+        case 's':
+            o.scripts = optarg;
+            break;
+        case 'd':
+            o.data = optarg;
+            break;
+        case 'w':
+            o.workers = optarg;
+            break;
+        case 'v':
+            o.log_level = optarg;
+            break;
+        case 'f':
+            o.log_format = optarg;
+            break;
+        case 'p':
+            o.print_config = true;
+            break;
+        case 'h':
+            return cli_print_help(&cli_serve);
+        default:
+            return cli_usage_error(&cli_serve, "unknown or incomplete option");
         }
     }
     if (optind < argc)
@@ -181,7 +205,8 @@ const struct cli_command cli_serve = {
     .help =
         "usage: hookmoon serve [-c FILE] [options]\n"
         "\n"
-        "Starts the gateway and serves until SIGTERM or Ctrl-C. Without -c it reads ./hookmoon.lua\n"
+        "Starts the gateway and serves until SIGTERM or Ctrl-C. Without -c it reads "
+        "./hookmoon.lua\n"
         "if there is one, else it uses the built-in demo. Flags go before the file.\n"
         "\n"
         "  -c, --config FILE      the configuration, a Lua file\n"

@@ -63,7 +63,9 @@ static int run(int argc, char **argv) {
         free(secret);
         secret = NULL;
         switch (flag) {
-        case 's': secret = xstrdup(optarg); break;
+        case 's':
+            secret = xstrdup(optarg);
+            break;
         case 'e':
             if (getenv(optarg) == NULL)
                 return cli_fail("the environment variable %s is not set", optarg);
@@ -74,8 +76,10 @@ static int run(int argc, char **argv) {
             if (secret == NULL)
                 return CLI_FAILED;
             break;
-        case 'h': return cli_print_help(&cli_sign);
-        default: return cli_usage_error(&cli_sign, "unknown or incomplete option");
+        case 'h':
+            return cli_print_help(&cli_sign);
+        default:
+            return cli_usage_error(&cli_sign, "unknown or incomplete option");
         }
     }
     if (optind < argc)
@@ -91,13 +95,13 @@ static int run(int argc, char **argv) {
 const struct cli_command cli_sign = {
     .name = "sign",
     .summary = "print the signature of standard input",
-    .help =
-        "usage: hookmoon sign (--secret S | --secret-env NAME | --secret-file FILE) < BODY\n"
-        "\n"
-        "Prints the momento-signature of exactly these bytes: HMAC-SHA3-256, lower-case hex.\n"
-        "\n"
-        "      --secret S          the secret; other users of the machine can see it while it runs\n"
-        "      --secret-env NAME   take it from an environment variable\n"
-        "      --secret-file FILE  take it from a file, without its last line end\n",
+    .help = "usage: hookmoon sign (--secret S | --secret-env NAME | --secret-file FILE) < BODY\n"
+            "\n"
+            "Prints the momento-signature of exactly these bytes: HMAC-SHA3-256, lower-case hex.\n"
+            "\n"
+            "      --secret S          the secret; other users of the machine can see it while it "
+            "runs\n"
+            "      --secret-env NAME   take it from an environment variable\n"
+            "      --secret-file FILE  take it from a file, without its last line end\n",
     .run = run,
 };

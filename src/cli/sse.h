@@ -7,7 +7,8 @@
 #include "base/base.h"
 
 struct sse {
-    /* Called for each event that has data. `name` is "" for a plain message; strings are borrowed. */
+    /* Called for each event that has data. `name` is "" for a plain message; strings are borrowed.
+     */
     void (*on_event)(void *context, const char *name, const char *data, size_t length);
     void *context;
     struct buffer id; /* the last event id, which may have come without data */

@@ -14,7 +14,7 @@
 #include "cli/client.h"
 #include "cli/sse.h"
 
-#define SILENCE_S    60L /* heartbeats come more often: after this the connection is dead */
+#define SILENCE_S     60L /* heartbeats come more often: after this the connection is dead */
 #define FIRST_WAIT_MS 100
 #define MAX_WAIT_MS   5000
 
@@ -31,7 +31,7 @@ struct subscriber {
     const char *cache, *topic;
     const char *from, *page;
     bool as_json;
-    uint64_t count;    /* stop after so many; 0: never */
+    uint64_t count; /* stop after so many; 0: never */
     uint64_t received;
     uint64_t deadline_ns; /* 0: none */
     bool timed_out;
@@ -216,8 +216,12 @@ static int run(int argc, char **argv) {
     client_init(&s.client);
     while ((flag = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         switch (flag) {
-        case 'u': s.client.url = optarg; break;
-        case 'k': s.client.key = optarg; break;
+        case 'u':
+            s.client.url = optarg;
+            break;
+        case 'k':
+            s.client.key = optarg;
+            break;
         case 'e':
             if (!client_key_from(&s.client, optarg))
                 return cli_fail("the environment variable %s is not set", optarg);
@@ -239,9 +243,13 @@ static int run(int argc, char **argv) {
                 return bad_number("--timeout", optarg);
             s.deadline_ns = clock_mono_ns() + number * 1000000000u;
             break;
-        case 'j': s.as_json = true; break;
-        case 'h': return cli_print_help(&cli_subscribe);
-        default: return cli_usage_error(&cli_subscribe, "unknown or incomplete option");
+        case 'j':
+            s.as_json = true;
+            break;
+        case 'h':
+            return cli_print_help(&cli_subscribe);
+        default:
+            return cli_usage_error(&cli_subscribe, "unknown or incomplete option");
         }
     }
     if (argc - optind != 2)
@@ -263,7 +271,8 @@ const struct cli_command cli_subscribe = {
     .help =
         "usage: hookmoon subscribe CACHE TOPIC [options]\n"
         "\n"
-        "Prints each item's text and a line end (bytes as they are) and resumes by itself, without\n"
+        "Prints each item's text and a line end (bytes as they are) and resumes by itself, "
+        "without\n"
         "loss, after a lost connection. What was missed all the same is told on standard error.\n"
         "\n"
         "      --url URL        the gateway (HOOKMOON_URL, or http://127.0.0.1:8080)\n"
@@ -273,6 +282,7 @@ const struct cli_command cli_subscribe = {
         "      --page P         ... of this sequence page\n"
         "      --count N        exit after N items\n"
         "      --timeout S      exit after S seconds; 1 if --count is not reached by then\n"
-        "      --json           one JSON object a line: {\"item\":...} or {\"discontinuity\":...}\n",
+        "      --json           one JSON object a line: {\"item\":...} or "
+        "{\"discontinuity\":...}\n",
     .run = run,
 };

@@ -21,9 +21,13 @@ static int run(int argc, char **argv) {
     int flag;
     while ((flag = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         switch (flag) {
-        case 'j': as_json = true; break;
-        case 'h': return cli_print_help(&cli_version);
-        default: return cli_usage_error(&cli_version, "unknown option");
+        case 'j':
+            as_json = true;
+            break;
+        case 'h':
+            return cli_print_help(&cli_version);
+        default:
+            return cli_usage_error(&cli_version, "unknown option");
         }
     }
     const struct {

@@ -48,27 +48,27 @@ struct config_key {
 };
 
 struct config_limits {
-    size_t body_bytes;           /* a hook's body */
-    size_t message_bytes;        /* a published message */
-    size_t header_bytes;         /* a request's line and headers */
-    unsigned connections;        /* per worker */
-    unsigned subscribers;        /* all topics together */
-    unsigned topics;             /* per cache */
-    unsigned retained_items;     /* per topic: the ring for resume */
-    size_t retained_bytes;       /* per topic */
-    int64_t request_timeout_ms;  /* to receive a request whole */
-    int64_t idle_timeout_ms;     /* of a connection between requests */
-    int64_t heartbeat_ms;        /* comments on an event stream */
-    int64_t stop_grace_ms;       /* for what is in flight when told to stop */
-    unsigned json_depth;         /* of an event's JSON and of json.decode */
-    size_t script_memory_bytes;  /* per bundle and worker */
+    size_t body_bytes;            /* a hook's body */
+    size_t message_bytes;         /* a published message */
+    size_t header_bytes;          /* a request's line and headers */
+    unsigned connections;         /* per worker */
+    unsigned subscribers;         /* all topics together */
+    unsigned topics;              /* per cache */
+    unsigned retained_items;      /* per topic: the ring for resume */
+    size_t retained_bytes;        /* per topic */
+    int64_t request_timeout_ms;   /* to receive a request whole */
+    int64_t idle_timeout_ms;      /* of a connection between requests */
+    int64_t heartbeat_ms;         /* comments on an event stream */
+    int64_t stop_grace_ms;        /* for what is in flight when told to stop */
+    unsigned json_depth;          /* of an event's JSON and of json.decode */
+    size_t script_memory_bytes;   /* per bundle and worker */
     uint64_t script_instructions; /* per event */
-    int64_t script_deadline_ms;  /* per event, wall clock */
-    unsigned script_publishes;   /* publish calls per event */
-    size_t replay_events;        /* remembered per window, all hooks together */
-    unsigned webhook_queue;      /* items waiting per webhook */
+    int64_t script_deadline_ms;   /* per event, wall clock */
+    unsigned script_publishes;    /* publish calls per event */
+    size_t replay_events;         /* remembered per window, all hooks together */
+    unsigned webhook_queue;       /* items waiting per webhook */
     unsigned webhook_concurrency; /* requests at once per webhook */
-    int64_t webhook_timeout_ms;  /* an attempt, whole */
+    int64_t webhook_timeout_ms;   /* an attempt, whole */
 };
 
 struct config {
@@ -77,8 +77,8 @@ struct config {
     char *scripts;
     char *library; /* the folder of lua-lib */
     char *data;
-    unsigned workers; /* 0: one a core */
-    bool open;        /* no key asked for; refused on a non-loopback address ... */
+    unsigned workers;       /* 0: one a core */
+    bool open;              /* no key asked for; refused on a non-loopback address ... */
     bool allow_open_public; /* ... unless this is set as well */
     enum log_level log_level;
     enum log_format log_format;

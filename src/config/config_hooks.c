@@ -61,7 +61,7 @@ static void read_secrets(const struct table *t, struct config_hook *h) {
 /* ---- the table ---- */
 
 /* The hook's name and table are the two on the top of the stack. */
-static void add_hook(const struct table *list, struct config *c) {
+static void add_hook(const struct table *globals, const struct table *list, struct config *c) {
     lua_State *L = list->config->lua;
     int table = lua_gettop(L), key = table - 1;
     size_t length = 0;
@@ -79,6 +79,8 @@ static void add_hook(const struct table *list, struct config *c) {
                       .parent = list->index,
                       .parent_key = key};
     if (list_item_is_table(&t, "a table { secret = ... }")) {
+        if (config_lines_is_twice(L, globals->index, list->path, list->index, key))
+            field_problem(&t, NULL, "is there twice");
         struct config_hook h;
         config_hook_init(&h);
         h.name = xstrdup(name);
@@ -101,7 +103,7 @@ void config_read_hooks(const struct table *globals, struct config *c) {
     struct table list = {.config = globals->config, .index = lua_gettop(L), .path = "hooks"};
     lua_pushnil(L);
     while (lua_next(L, list.index) != 0) {
-        add_hook(&list, c);
+        add_hook(globals, &list, c);
         lua_pop(L, 1);
     }
     lua_pop(L, 1);

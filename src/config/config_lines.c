@@ -250,3 +250,14 @@ int config_lines_find(const struct config_lines *lines, lua_State *L, int table,
     }
     return line > 0 ? line : table_line(lines, L, table);
 }
+
+bool config_lines_is_twice(lua_State *L, int globals, const char *name, int table, int key) {
+    int top = lua_gettop(L);
+    lua_pushstring(L, name);
+    int end = noted_field_line(L, globals, top + 1); /* it was assigned when it was complete */
+    lua_pushvalue(L, key);
+    lua_rawget(L, table);
+    int made = noted_line(L, top + 2), stored = noted_field_line(L, table, key);
+    lua_settop(L, top);
+    return stored > 0 && stored < made && made <= end;
+}

@@ -39,4 +39,11 @@ void config_lines_finish(struct config_lines *lines, lua_State *L);
  */
 int config_lines_find(const struct config_lines *lines, lua_State *L, int table, int key);
 
+/*
+ * True when the field `key`, a table, of the table `table` replaced an earlier one of the same name
+ * in the braces of `table`, which is the global `name` of the globals at `globals`. Seen only when
+ * the two are on different lines; Lua itself takes the last without a word.
+ */
+bool config_lines_is_twice(lua_State *L, int globals, const char *name, int table, int key);
+
 #endif

@@ -12,7 +12,7 @@
 
 #define MEMORY_BYTES    (16u * 1024 * 1024)
 #define INSTRUCTIONS    (20u * 1000 * 1000)
-#define DEADLINE_NS     (10ull * 1000 * 1000 * 1000)
+#define DEADLINE_NS     (5ull * 1000 * 1000 * 1000)
 #define HOOK_INTERVAL   1000
 #define LINE_COST       20   /* instructions that the look at a new line counts for */
 #define MAX_LINES_FOUND 1000 /* each searches the whole text */

@@ -99,7 +99,8 @@ static bool listen_is_valid(const char *address) {
     if (colon == NULL || !host_is_valid(address, (size_t)(colon - address)))
         return false;
     size_t digits = strspn(colon + 1, "0123456789");
-    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' && atoi(colon + 1) <= 65535;
+    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' &&
+           strtoul(colon + 1, NULL, 10) <= 65535;
 }
 
 void config_schema_read(const struct table *globals, struct config *c) {

@@ -11,9 +11,12 @@ static const char user_agent[] =
     "Momento/1.0 (Webhooks; +https://docs.momentohq.com/topics/webhooks)";
 
 const char *const delivery_words[DELIVERY_OUTCOMES] = {
-    [DELIVERY_OK] = "ok",           [DELIVERY_STATUS] = "status",
-    [DELIVERY_REDIRECT] = "redirect", [DELIVERY_TIMEOUT] = "timeout",
-    [DELIVERY_CONNECT] = "connect", [DELIVERY_TLS] = "tls",
+    [DELIVERY_OK] = "ok",
+    [DELIVERY_STATUS] = "status",
+    [DELIVERY_REDIRECT] = "redirect",
+    [DELIVERY_TIMEOUT] = "timeout",
+    [DELIVERY_CONNECT] = "connect",
+    [DELIVERY_TLS] = "tls",
     [DELIVERY_OTHER] = "other",
 };
 
@@ -45,13 +48,17 @@ static enum delivery_outcome outcome_of(CURLcode result, long status) {
                : status >= 300 && status < 400 ? DELIVERY_REDIRECT
                                                : DELIVERY_STATUS;
     switch (result) {
-    case CURLE_OPERATION_TIMEDOUT: return DELIVERY_TIMEOUT;
+    case CURLE_OPERATION_TIMEDOUT:
+        return DELIVERY_TIMEOUT;
     case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT: return DELIVERY_CONNECT;
+    case CURLE_COULDNT_CONNECT:
+        return DELIVERY_CONNECT;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM: return DELIVERY_TLS;
-    default: return DELIVERY_OTHER;
+    case CURLE_SSL_CERTPROBLEM:
+        return DELIVERY_TLS;
+    default:
+        return DELIVERY_OTHER;
     }
 }
 

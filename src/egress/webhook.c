@@ -159,8 +159,8 @@ static void register_metrics(struct webhook *w, struct metrics *m) {
     metrics_label(&labels, "webhook", w->label);
     w->dropped = metrics_counter(m, "hookmoon_webhook_dropped_total",
                                  "Items that were never sent to a webhook.", labels.data);
-    w->queued = metrics_gauge(m, "hookmoon_webhook_queue", "Items that wait for a webhook.",
-                              labels.data);
+    w->queued =
+        metrics_gauge(m, "hookmoon_webhook_queue", "Items that wait for a webhook.", labels.data);
     w->duration = metrics_histogram(m, "hookmoon_webhook_delivery_seconds",
                                     "Time that deliveries took.", labels.data);
     size_t length = labels.length;

@@ -23,19 +23,20 @@ struct gateway {
     uv_signal_t signals[2];
     uv_timer_t timer;
     uint64_t deadline_ns;
-    unsigned round;          /* of asking the workers whether they are idle */
-    unsigned idle_rounds;    /* in a row */
-    uint64_t published;      /* as of the last round */
+    unsigned round;       /* of asking the workers whether they are idle */
+    unsigned idle_rounds; /* in a row */
+    uint64_t published;   /* as of the last round */
 };
 
 /* ---- making ---- */
 
 static bool check_open(const struct config *c, int listen_fd, struct error *e) {
     if (c->open && !http_listen_is_loopback(listen_fd) && !c->allow_open_public)
-        return error_set(e, ERROR_INVALID,
-                         "refusing to serve %s without keys: whoever reaches it could publish and "
-                         "subscribe. Set keys, listen on 127.0.0.1, or set allow_open_public = true",
-                         c->listen);
+        return error_set(
+            e, ERROR_INVALID,
+            "refusing to serve %s without keys: whoever reaches it could publish and "
+            "subscribe. Set keys, listen on 127.0.0.1, or set allow_open_public = true",
+            c->listen);
     return true;
 }
 
@@ -73,8 +74,10 @@ static bool check_hooks(const struct gateway *g, struct error *e) {
     for (size_t i = 0; i < c->webhook_count; i++) {
         const struct config_webhook *w = &c->webhooks[i];
         if (w->own_hook != NULL && !hook_exists(g, w->own_hook))
-            return error_set(e, ERROR_INVALID, "webhook %s points at /hooks/%s, but %s has no "
-                             "such script", w->name, w->own_hook, c->scripts);
+            return error_set(e, ERROR_INVALID,
+                             "webhook %s points at /hooks/%s, but %s has no "
+                             "such script",
+                             w->name, w->own_hook, c->scripts);
     }
     return true;
 }
@@ -141,8 +144,7 @@ static const struct {
     {"hookmoon_items_published_total", "Items published, by whomever.", read_published},
     {"hookmoon_subscribers", "Subscriptions that are open, webhooks included.", read_subscribers},
     {"hookmoon_topics", "Topics that exist.", read_topics},
-    {"hookmoon_discontinuities_total", "Gaps that subscribers were told of.",
-     read_discontinuities},
+    {"hookmoon_discontinuities_total", "Gaps that subscribers were told of.", read_discontinuities},
 };
 
 /* ---- listening ---- */
@@ -171,8 +173,8 @@ static bool make_workers(struct gateway *g, struct error *e) {
         if (listening == 0) {
             unsigned port = http_listen_port(fds[0]);
             free(address);
-            address = xasprintf("%.*s:%u", (int)(strrchr(c->listen, ':') - c->listen), c->listen,
-                                port);
+            address =
+                xasprintf("%.*s:%u", (int)(strrchr(c->listen, ':') - c->listen), c->listen, port);
             g->url = own_url(c->listen, port);
             config_complete_webhooks(c, g->url);
             if (!check_open(c, fds[0], e) || !check_hooks(g, e)) {
@@ -182,8 +184,7 @@ static bool make_workers(struct gateway *g, struct error *e) {
         }
     }
     while (g->worker_count < count) {
-        struct worker *w =
-            worker_new(&g->shared, g->worker_count, count, fds[g->worker_count], e);
+        struct worker *w = worker_new(&g->shared, g->worker_count, count, fds[g->worker_count], e);
         fds[g->worker_count] = -1;
         if (w == NULL)
             break;

@@ -102,8 +102,8 @@ static bool is_timely(const struct hook *h, const struct event *ev, struct error
     int64_t now = clock_wall_ms();
     if (ev->publish_timestamp < now - h->max_age_ms)
         return error_set(e, ERROR_UNAUTHENTICATED,
-                         "the event's publish_timestamp is %" PRId64
-                         " ms old, at most %" PRId64 " are accepted",
+                         "the event's publish_timestamp is %" PRId64 " ms old, at most %" PRId64
+                         " are accepted",
                          now - ev->publish_timestamp, h->max_age_ms);
     if (ev->publish_timestamp > now + h->max_future_ms)
         return error_set(e, ERROR_UNAUTHENTICATED,

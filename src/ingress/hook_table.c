@@ -54,8 +54,8 @@ static bool add_hook(struct hook_table *t, struct hook_bundle *b, const char *pa
     const struct ingress_shared *shared = t->ingress->shared;
     const struct config *c = shared->config;
     struct hook *h = xcalloc(1, sizeof *h);
-    h->name = part[0] == '\0' ? xstrdup(b->bundle->name)
-                              : xasprintf("%s/%s", b->bundle->name, part);
+    h->name =
+        part[0] == '\0' ? xstrdup(b->bundle->name) : xasprintf("%s/%s", b->bundle->name, part);
     h->part = part;
     h->bundle = b;
     HASH_ADD_KEYPTR(hh, t->hooks, h->name, strlen(h->name), h);
@@ -79,9 +79,9 @@ static struct hook_bundle *add_bundle(struct hook_table *t, const struct bundle 
     b->bundle = bundle;
     b->duration = metrics_histogram(m, "hookmoon_script_seconds",
                                     "Time that scripts took for an event.", labels.data);
-    b->memory = metrics_gauge(m, "hookmoon_script_memory_bytes",
-                              "Memory of a bundle's Lua states, all workers together.",
-                              labels.data);
+    b->memory =
+        metrics_gauge(m, "hookmoon_script_memory_bytes",
+                      "Memory of a bundle's Lua states, all workers together.", labels.data);
     buffer_free(&labels);
     b->next = t->bundles;
     t->bundles = b;

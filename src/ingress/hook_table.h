@@ -23,7 +23,7 @@ struct hook_bundle {
 
 struct hook {
     UT_hash_handle hh;
-    char *name; /* "bundle" or "bundle/hook" */
+    char *name;       /* "bundle" or "bundle/hook" */
     const char *part; /* "hook", or "" */
     struct hook_bundle *bundle;
     struct signer **signers; /* any may match; none: nobody gets in */

@@ -89,8 +89,8 @@ static void register_metrics(struct ingress *in) {
     in->streams = metrics_gauge(m, subscribers, subscribers_help, "kind=\"stream\"");
 }
 
-struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop,
-                            struct mailbox *mailbox, struct error *e) {
+struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop, struct mailbox *mailbox,
+                            struct error *e) {
     struct ingress *in = xcalloc(1, sizeof *in);
     in->shared = shared;
     in->loop = loop;

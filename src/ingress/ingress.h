@@ -34,8 +34,8 @@ struct ingress_shared {
 
 struct ingress;
 
-struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop,
-                            struct mailbox *mailbox, struct error *e);
+struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop, struct mailbox *mailbox,
+                            struct error *e);
 /* What the worker's HTTP server calls. */
 struct http_handler ingress_handler(struct ingress *in);
 /* How many long polls and event streams are waiting. */

@@ -21,7 +21,7 @@ struct set {
 };
 
 struct shard {
-    pthread_mutex_t lock; /* guards all below */
+    pthread_mutex_t lock;   /* guards all below */
     struct set now, before; /* this window and the last */
     uint64_t since_ns;      /* when `now` began */
 };
@@ -29,7 +29,7 @@ struct shard {
 struct replay {
     uint64_t window_ns;
     size_t max_entries; /* per shard and window */
-    uint64_t seed; /* secret, so that nobody can aim at a collision */
+    uint64_t seed;      /* secret, so that nobody can aim at a collision */
     struct shard shards[SHARDS];
 };
 

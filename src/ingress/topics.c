@@ -71,8 +71,8 @@ static bool publish(struct ingress *in, struct http_request *r, const char *cach
 
 static void publish_request(struct ingress *in, struct http_request *r, const char *cache,
                             const char *topic) {
-    struct error e;
-    const char *id;
+    struct error e = {0};
+    const char *id = "";
     if (check(in, r, CONFIG_ROLE_PUBLISH, cache, topic, &id, &e) &&
         publish(in, r, cache, topic, id, &e)) {
         metric_add(in->publish_ok, 1);
@@ -88,8 +88,7 @@ static void publish_request(struct ingress *in, struct http_request *r, const ch
 
 void topics_request(struct ingress *in, struct http_request *r) {
     char *cache, *topic;
-    const char *defect =
-        query_split_path(http_request_path(r) + sizeof prefix - 1, &cache, &topic);
+    const char *defect = query_split_path(http_request_path(r) + sizeof prefix - 1, &cache, &topic);
     if (defect != NULL) {
         reply_refuse(r, 400, "invalid_argument", "%s", defect);
         return;

@@ -255,7 +255,8 @@ void http_requests_expire(struct http_server *s, uint64_t now_ns) {
         if (now_ns - r->started_ns < limit || r->suspended)
             continue;
         if (r->state == REQUEST_RECEIVING)
-            cut(r, 408, "Request Timeout", "request_timeout", "the request took too long to arrive");
+            cut(r, 408, "Request Timeout", "request_timeout",
+                "the request took too long to arrive");
         else if (r->state == REQUEST_REPLIED && r->response == NULL && r->stream == NULL)
             shutdown(http_request_socket(r), SHUT_RDWR); /* the answer is not being read */
     }
@@ -352,14 +353,14 @@ void http_request_set_header(struct http_request *r, const char *name, const cha
     r->headers = h;
 }
 
-void http_request_reply(struct http_request *r, unsigned status, const char *type,
-                        const void *body, size_t length) {
+void http_request_reply(struct http_request *r, unsigned status, const char *type, const void *body,
+                        size_t length) {
     if (r->state == REQUEST_REPLIED)
         return;
     r->state = REQUEST_REPLIED;
     r->status = status;
-    r->response = MHD_create_response_from_buffer(length, (void *)(uintptr_t)body,
-                                                  MHD_RESPMEM_MUST_COPY);
+    r->response =
+        MHD_create_response_from_buffer(length, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
     if (type != NULL)
         MHD_add_response_header(r->response, "Content-Type", type);
     add_answer_headers(r);

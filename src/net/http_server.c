@@ -69,8 +69,8 @@ static void on_listener(uv_poll_t *poll, int status, int events) {
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct sockaddr_storage peer;
         socklen_t size = sizeof peer;
-        int fd = accept4(s->listen_fd, (struct sockaddr *)&peer, &size,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd =
+            accept4(s->listen_fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
                 log_warn("cannot accept a connection", LOG_STR("error", strerror(errno)));
@@ -83,7 +83,8 @@ static void on_listener(uv_poll_t *poll, int status, int events) {
         }
         int on = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        MHD_add_connection(s->daemon, fd, (struct sockaddr *)&peer, size); /* closes it if it fails */
+        MHD_add_connection(s->daemon, fd, (struct sockaddr *)&peer,
+                           size); /* closes it if it fails */
     }
     http_server_kick(s);
 }

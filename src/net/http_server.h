@@ -72,8 +72,8 @@ void *http_request_data(const struct http_request *r);
 /* A header for the answer, to be set before it. */
 void http_request_set_header(struct http_request *r, const char *name, const char *value);
 /* Answers; `type` may be NULL when there is no body. The bytes are copied. */
-void http_request_reply(struct http_request *r, unsigned status, const char *type,
-                        const void *body, size_t length);
+void http_request_reply(struct http_request *r, unsigned status, const char *type, const void *body,
+                        size_t length);
 bool http_request_replied(const struct http_request *r);
 /* The status it was answered with, 0: not (yet) answered. */
 unsigned http_request_status(const struct http_request *r);

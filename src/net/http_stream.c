@@ -63,7 +63,7 @@ bool http_stream_send(struct http_stream *s, const void *bytes, size_t length) {
     }
     parts[count++] = (struct iovec){(void *)(uintptr_t)bytes, length};
     if (s->chunked)
-        parts[count++] = (struct iovec){(void *)(uintptr_t)"\r\n", 2};
+        parts[count++] = (struct iovec){(void *)(uintptr_t) "\r\n", 2};
     size_t sent = 0;
     if (s->live && s->pending.length == 0) {
         ssize_t n = write_some(s, parts, count);

@@ -11,12 +11,12 @@
 
 struct bundle {
     char *name;
-    char *folder;   /* where `require` looks; NULL for a single file */
-    char *main;     /* the file with on_event */
-    char *source;   /* its text */
+    char *folder; /* where `require` looks; NULL for a single file */
+    char *main;   /* the file with on_event */
+    char *source; /* its text */
     size_t source_length;
-    char *version;  /* "" when the manifest names none */
-    char **hooks;   /* names allowed behind /hooks/NAME/; none: only /hooks/NAME */
+    char *version; /* "" when the manifest names none */
+    char **hooks;  /* names allowed behind /hooks/NAME/; none: only /hooks/NAME */
     size_t hook_count;
     json_t *config; /* the manifest's config values, an object */
     /* The manifest's limits; 0: the gateway's. */
@@ -42,7 +42,6 @@ bool bundle_list_load(struct bundle_list *l, const char *folder,
                       void (*problem)(void *context, const char *path, const struct error *e),
                       void *context, struct error *e);
 void bundle_list_free(struct bundle_list *l);
-const struct bundle *bundle_list_find(const struct bundle_list *l, const char *name,
-                                      size_t length);
+const struct bundle *bundle_list_find(const struct bundle_list *l, const char *name, size_t length);
 
 #endif

@@ -53,8 +53,8 @@ static json_t *table_to_json(const struct table *t, int index, int depth) {
     while (lua_next(L, index) != 0) {
         int key = lua_gettop(L) - 1;
         if (lua_type(L, key) == LUA_TSTRING && size == 0) {
-            if (json_object_set_new(json, lua_tostring(L, key),
-                                    to_json(t, key + 1, depth + 1)) != 0)
+            if (json_object_set_new(json, lua_tostring(L, key), to_json(t, key + 1, depth + 1)) !=
+                0)
                 config_lua_problem(t->config, index, key, "config", "a name is not UTF-8");
         } else if (!lua_isinteger(L, key) || lua_tointeger(L, key) < 1 ||
                    lua_tointeger(L, key) > size) {
@@ -76,7 +76,8 @@ static json_t *to_json(const struct table *t, int index, int depth) {
         return json_null();
     }
     switch (lua_type(L, index)) {
-    case LUA_TBOOLEAN: return json_boolean(lua_toboolean(L, index));
+    case LUA_TBOOLEAN:
+        return json_boolean(lua_toboolean(L, index));
     case LUA_TNUMBER:
         json = lua_isinteger(L, index) ? json_integer(lua_tointeger(L, index))
                                        : json_real(lua_tonumber(L, index));
@@ -85,8 +86,11 @@ static json_t *to_json(const struct table *t, int index, int depth) {
         text = lua_tolstring(L, index, &length);
         json = json_stringn(text, length);
         break;
-    case LUA_TTABLE: json = table_to_json(t, index, depth); break;
-    default: break;
+    case LUA_TTABLE:
+        json = table_to_json(t, index, depth);
+        break;
+    default:
+        break;
     }
     if (json != NULL)
         return json;
@@ -131,8 +135,7 @@ static void read_limits(const struct table *t, struct bundle *b) {
     lua_State *L = t->config->lua;
     if (!field_push_table(t, "limits", "a table { memory =, instructions =, deadline = }"))
         return;
-    struct table limits_table = {
-        .config = t->config, .index = lua_gettop(L), .path = "limits"};
+    struct table limits_table = {.config = t->config, .index = lua_gettop(L), .path = "limits"};
     struct manifest_limits limits = {0};
     fields_read(&limits_table, limit_fields, COUNT_OF(limit_fields), &limits);
     b->memory_bytes = limits.memory_bytes;

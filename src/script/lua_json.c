@@ -101,14 +101,30 @@ void lua_json_push(lua_State *L, const json_t *value, unsigned depth) {
     if (depth > 0 && depth % 8 == 0)
         luaL_checkstack(L, 64, "JSON nested too deep");
     switch (json_typeof(value)) {
-    case JSON_OBJECT: push_object(L, value, depth); break;
-    case JSON_ARRAY: push_array(L, value, depth); break;
-    case JSON_STRING: lua_pushlstring(L, json_string_value(value), json_string_length(value)); break;
-    case JSON_INTEGER: lua_pushinteger(L, json_integer_value(value)); break;
-    case JSON_REAL: lua_pushnumber(L, json_real_value(value)); break;
-    case JSON_TRUE: lua_pushboolean(L, 1); break;
-    case JSON_FALSE: lua_pushboolean(L, 0); break;
-    case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
+    case JSON_OBJECT:
+        push_object(L, value, depth);
+        break;
+    case JSON_ARRAY:
+        push_array(L, value, depth);
+        break;
+    case JSON_STRING:
+        lua_pushlstring(L, json_string_value(value), json_string_length(value));
+        break;
+    case JSON_INTEGER:
+        lua_pushinteger(L, json_integer_value(value));
+        break;
+    case JSON_REAL:
+        lua_pushnumber(L, json_real_value(value));
+        break;
+    case JSON_TRUE:
+        lua_pushboolean(L, 1);
+        break;
+    case JSON_FALSE:
+        lua_pushboolean(L, 0);
+        break;
+    case JSON_NULL:
+        lua_pushlightuserdata(L, NULL);
+        break;
     }
 }
 
@@ -180,7 +196,7 @@ static void encode_number(const struct encoder *e, int index) {
                 break;
         }
         if (strpbrk(digits, ".e") == NULL)
-            strcat(digits, ".0");
+            snprintf(digits + strlen(digits), 3, ".0");
     }
     buffer_add_string(e->text, digits);
 }
@@ -276,10 +292,18 @@ static void encode_value(const struct encoder *e, int index, unsigned depth) {
     luaL_checkstack(L, 8, "JSON nested too deep");
     check_size(e);
     switch (lua_type(L, index)) {
-    case LUA_TSTRING: encode_string(e, index); return;
-    case LUA_TNUMBER: encode_number(e, index); return;
-    case LUA_TBOOLEAN: buffer_add_string(e->text, lua_toboolean(L, index) ? "true" : "false"); return;
-    case LUA_TNIL: buffer_add_string(e->text, "null"); return;
+    case LUA_TSTRING:
+        encode_string(e, index);
+        return;
+    case LUA_TNUMBER:
+        encode_number(e, index);
+        return;
+    case LUA_TBOOLEAN:
+        buffer_add_string(e->text, lua_toboolean(L, index) ? "true" : "false");
+        return;
+    case LUA_TNIL:
+        buffer_add_string(e->text, "null");
+        return;
     case LUA_TTABLE: {
         lua_Integer size = array_size(e, index);
         if (size >= 0)
@@ -294,7 +318,8 @@ static void encode_value(const struct encoder *e, int index, unsigned depth) {
             return;
         }
         break;
-    default: break;
+    default:
+        break;
     }
     luaL_error(L, "json.encode: a %s has no JSON form", luaL_typename(L, index));
 }
@@ -341,8 +366,11 @@ static int json_encode_value(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"encode", json_encode_value}, {"decode", json_decode_text}, {"array", json_array_mark},
-    {"is_array", json_is_array_marked}, {NULL, NULL},
+    {"encode", json_encode_value},
+    {"decode", json_decode_text},
+    {"array", json_array_mark},
+    {"is_array", json_is_array_marked},
+    {NULL, NULL},
 };
 
 int lua_json_open(lua_State *L) {

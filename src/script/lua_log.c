@@ -28,7 +28,8 @@ static int write_log(lua_State *L, enum log_level level) {
     size_t where_length = strlen(where);
     while (where_length > 0 && (where[where_length - 1] == ' ' || where[where_length - 1] == ':'))
         where_length--;
-    LOG_AT(level, "script", LOG_MEM("text", message, length < MESSAGE_BYTES ? length : MESSAGE_BYTES),
+    LOG_AT(level, "script",
+           LOG_MEM("text", message, length < MESSAGE_BYTES ? length : MESSAGE_BYTES),
            LOG_STR("bundle", s->bundle->name), LOG_MEM("at", where, where_length),
            LOG_STR("request", s->request != NULL ? s->request->id : "-"));
     return 0;
@@ -51,11 +52,8 @@ static int log_lua_error(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"debug", log_lua_debug},
-    {"info", log_lua_info},
-    {"warn", log_lua_warn},
-    {"error", log_lua_error},
-    {NULL, NULL},
+    {"debug", log_lua_debug}, {"info", log_lua_info}, {"warn", log_lua_warn},
+    {"error", log_lua_error}, {NULL, NULL},
 };
 
 int lua_log_open(lua_State *L) {

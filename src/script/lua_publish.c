@@ -24,7 +24,8 @@ static const char *option_cache(lua_State *L, const struct script *s) {
     while (lua_next(L, 3) != 0) {
         lua_pop(L, 1);
         if (lua_type(L, -1) != LUA_TSTRING || strcmp(lua_tostring(L, -1), "cache") != 0)
-            luaL_error(L, "publish: unknown option '%s' (known: cache)", luaL_tolstring(L, -1, NULL));
+            luaL_error(L, "publish: unknown option '%s' (known: cache)",
+                       luaL_tolstring(L, -1, NULL));
     }
     lua_getfield(L, 3, "cache");
     return lua_isnil(L, -1) ? s->cache : luaL_checkstring(L, -1);
@@ -41,8 +42,8 @@ static int publish(lua_State *L) {
         lua_json_encode(L, 2);
         lua_replace(L, 2);
     } else if (lua_type(L, 2) != LUA_TSTRING) {
-        return luaL_argerror(L, 2, lua_pushfstring(L, "string or table expected, got %s",
-                                                   luaL_typename(L, 2)));
+        return luaL_argerror(
+            L, 2, lua_pushfstring(L, "string or table expected, got %s", luaL_typename(L, 2)));
     }
     const char *message = lua_tolstring(L, 2, &length);
     const char *cache = option_cache(L, s);

@@ -52,8 +52,9 @@ static int pairs_gc(lua_State *L) {
 }
 
 /* The table of all pairs; several values of one name are joined as HTTP does. */
-static void push_pairs(lua_State *L, void (*each)(const void *, void (*)(void *, const char *,
-                                                                         const char *), void *),
+static void push_pairs(lua_State *L,
+                       void (*each)(const void *, void (*)(void *, const char *, const char *),
+                                    void *),
                        const void *source, bool lower) {
     lua_newtable(L);
     if (each == NULL)
@@ -93,7 +94,7 @@ static const struct {
     const char *name;
     push_field *push;
 } fields[] = {
-    {"id", push_id},     {"method", push_method},   {"path", push_path}, {"hook", push_hook},
+    {"id", push_id},     {"method", push_method},   {"path", push_path},   {"hook", push_hook},
     {"body", push_body}, {"headers", push_headers}, {"query", push_query},
 };
 

@@ -70,8 +70,8 @@ static bool load_from(lua_State *L, const char *folder, const char *name) {
     if (found < 0)
         luaL_error(L, "module '%s': %s", name, e.message);
     lua_pushfstring(L, "@%s/%s", folder, source->path.data);
-    if (lua_load_text(L, buffer_string(&source->text), source->text.length,
-                      lua_tostring(L, -1)) != LUA_OK)
+    if (lua_load_text(L, buffer_string(&source->text), source->text.length, lua_tostring(L, -1)) !=
+        LUA_OK)
         lua_error(L);
     buffer_free(&source->path);
     buffer_free(&source->text);

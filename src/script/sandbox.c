@@ -10,18 +10,17 @@
 
 /* All that a script gets of Lua's own libraries; what is not named here does not exist. */
 static const char *const allowed_globals[] = {
-    "_G",     "_VERSION", "assert", "error",    "getmetatable", "ipairs",
-    "next",   "pairs",    "pcall",  "rawequal", "rawget",       "rawlen",
-    "rawset", "select",   "setmetatable", "tonumber", "tostring", "type",
-    "xpcall", "coroutine", "math",  "os",       "string",       "table",
-    "utf8",
+    "_G",           "_VERSION", "assert",   "error",  "getmetatable", "ipairs",    "next",
+    "pairs",        "pcall",    "rawequal", "rawget", "rawlen",       "rawset",    "select",
+    "setmetatable", "tonumber", "tostring", "type",   "xpcall",       "coroutine", "math",
+    "os",           "string",   "table",    "utf8",
 };
 static const char *const allowed_of_os[] = {"clock", "date", "time"};
 
 static const struct luaL_Reg libraries[] = {
-    {LUA_GNAME, luaopen_base},           {LUA_COLIBNAME, luaopen_coroutine},
-    {LUA_MATHLIBNAME, luaopen_math},     {LUA_STRLIBNAME, luaopen_string},
-    {LUA_TABLIBNAME, luaopen_table},     {LUA_UTF8LIBNAME, luaopen_utf8},
+    {LUA_GNAME, luaopen_base},       {LUA_COLIBNAME, luaopen_coroutine},
+    {LUA_MATHLIBNAME, luaopen_math}, {LUA_STRLIBNAME, luaopen_string},
+    {LUA_TABLIBNAME, luaopen_table}, {LUA_UTF8LIBNAME, luaopen_utf8},
     {LUA_OSLIBNAME, luaopen_os},
 };
 
@@ -43,10 +42,14 @@ static void *allocate(void *context, void *block, size_t old_size, size_t new_si
 
 const char *sandbox_limit_message(const struct script *s) {
     switch (s->exceeded) {
-    case LIMIT_INSTRUCTIONS: return "instruction limit exceeded (limits.script_instructions)";
-    case LIMIT_DEADLINE: return "time limit exceeded (limits.script_deadline)";
-    case LIMIT_MEMORY: return "memory limit exceeded (limits.script_memory)";
-    case LIMIT_NONE: break;
+    case LIMIT_INSTRUCTIONS:
+        return "instruction limit exceeded (limits.script_instructions)";
+    case LIMIT_DEADLINE:
+        return "time limit exceeded (limits.script_deadline)";
+    case LIMIT_MEMORY:
+        return "memory limit exceeded (limits.script_memory)";
+    case LIMIT_NONE:
+        break;
     }
     return "";
 }
@@ -132,7 +135,8 @@ static int guarded_xpcall(lua_State *L) {
     return lua_gettop(L);
 }
 
-/* Puts `wrapper`, whose upvalue is the original, in the place of a field of the table on the top. */
+/* Puts `wrapper`, whose upvalue is the original, in the place of a field of the table on the top.
+ */
 static void wrap(lua_State *L, const char *name, lua_CFunction wrapper) {
     lua_getfield(L, -1, name);
     lua_pushcclosure(L, wrapper, 1);

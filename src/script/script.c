@@ -76,7 +76,8 @@ void script_free(struct script *s) {
     free(s);
 }
 
-/* lua_CFunction: on_event(event), with the event as a light userdata. Raises what the script does. */
+/* lua_CFunction: on_event(event), with the event as a light userdata. Raises what the script does.
+ */
 static int call_handler(lua_State *L) {
     const json_t *event = lua_touserdata(L, 1);
     lua_getfield(L, LUA_REGISTRYINDEX, "on_event");

@@ -1,5 +1,6 @@
 /*
- * script_internal: what the files of script/ share: the state's struct and the Lua modules' openers.
+ * script_internal: what the files of script/ share: the state's struct and the Lua modules'
+ * openers.
  */
 #ifndef HOOKMOON_SCRIPT_SCRIPT_INTERNAL_H
 #define HOOKMOON_SCRIPT_SCRIPT_INTERNAL_H

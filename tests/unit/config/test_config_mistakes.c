@@ -126,6 +126,35 @@ static void test_what_is_there_twice(void **state) {
                     "3 keys[3].key: is the same as that of keys[1]\n");
 }
 
+/* Lua would take the last of them. */
+static void test_hooks_that_are_there_twice(void **state) {
+    (void)state;
+    assert_mistakes("hooks = {\n"
+                    "  a = { rate = 1 },\n"
+                    "  b = {\n"
+                    "    rate = 1,\n"
+                    "  },\n"
+                    "  a = { rate = 2 },\n"
+                    "  b = {\n"
+                    "    rate = 2,\n"
+                    "  },\n"
+                    "  c = {\n"
+                    "    rate = 2 },\n"
+                    "}\n",
+                    "6 hooks.a: is there twice\n"
+                    "7 hooks.b: is there twice\n");
+    /* Meant, this is no mistake. */
+    assert_mistakes("hooks = {\n"
+                    "  a = { rate = 1 },\n"
+                    "}\n"
+                    "hooks.a = { rate = 2 }\n"
+                    "for i = 1, 3 do\n"
+                    "  hooks.a = {\n"
+                    "    rate = i }\n"
+                    "end\n",
+                    "");
+}
+
 static void test_caches_that_are_not_there(void **state) {
     (void)state;
     assert_mistakes("webhooks = { {\n"
@@ -226,6 +255,7 @@ int main(void) {
         cmocka_unit_test(test_lists_have_nothing_but_items),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_what_is_there_twice),
+        cmocka_unit_test(test_hooks_that_are_there_twice),
         cmocka_unit_test(test_caches_that_are_not_there),
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_secrets_are_not_too_short),

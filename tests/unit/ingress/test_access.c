@@ -5,8 +5,14 @@
 
 static struct config_key keys[] = {
     {.id = TEXT("alice"), .key = TEXT("alice-key-1"), .role = CONFIG_ROLE_BOTH},
-    {.id = TEXT("bob"), .key = TEXT("bob-key-123"), .role = CONFIG_ROLE_SUBSCRIBE, .cache = TEXT("chat")},
-    {.id = TEXT("carol"), .key = TEXT("carol-key-1"), .role = CONFIG_ROLE_PUBLISH, .cache = TEXT("chat"),
+    {.id = TEXT("bob"),
+     .key = TEXT("bob-key-123"),
+     .role = CONFIG_ROLE_SUBSCRIBE,
+     .cache = TEXT("chat")},
+    {.id = TEXT("carol"),
+     .key = TEXT("carol-key-1"),
+     .role = CONFIG_ROLE_PUBLISH,
+     .cache = TEXT("chat"),
      .topic = TEXT("room")},
 };
 static const struct config config = {.keys = keys, .key_count = COUNT_OF(keys)};
@@ -42,8 +48,10 @@ static void test_and_nothing_else(void **state) {
 
 static void test_without_a_valid_key_nobody_gets_in(void **state) {
     (void)state;
-    static const char *const tokens[] = {NULL, "", "alice-key-", "alice-key-12", "Alice-key-1",
-                                         "Bearer alice-key-1", "e30=", "bm90IGpzb24="};
+    static const char *const tokens[] = {NULL,          "",
+                                         "alice-key-",  "alice-key-12",
+                                         "Alice-key-1", "Bearer alice-key-1",
+                                         "e30=",        "bm90IGpzb24="};
     for (size_t i = 0; i < COUNT_OF(tokens); i++)
         assert_int_equal(check(tokens[i], CONFIG_ROLE_PUBLISH, "chat", "room", NULL),
                          ERROR_UNAUTHENTICATED);

@@ -3,7 +3,8 @@
 
 #include "ingress/frame.h"
 
-static struct item *an_item(enum item_kind kind, const char *value, size_t length, uint64_t number) {
+static struct item *an_item(enum item_kind kind, const char *value, size_t length,
+                            uint64_t number) {
     struct item *i = item_new(kind, value, length, "", "");
     i->page = 3;
     i->number = number;

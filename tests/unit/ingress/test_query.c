@@ -15,8 +15,8 @@ static void test_a_path_is_split_and_decoded(void **state) {
 
 static void test_other_paths_are_refused(void **state) {
     (void)state;
-    static const char *const paths[] = {"",    "/",      "chat",   "chat/",    "/topic",
-                                        "a/b/c", "a/b%",  "a/b%4",  "a/b%zz",  "a/b%00c"};
+    static const char *const paths[] = {"",      "/",    "chat",  "chat/",  "/topic",
+                                        "a/b/c", "a/b%", "a/b%4", "a/b%zz", "a/b%00c"};
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         char *cache, *topic;
         assert_non_null(query_split_path(paths[i], &cache, &topic));
@@ -49,8 +49,8 @@ static void test_what_is_no_number_is_refused(void **state) {
         assert_false(query_resume(&r, NULL, bad[i], NULL, &e));
         assert_int_equal(e.code, ERROR_INVALID);
     }
-    static const char *const bad_ids[] = {"1", ":", "1:", ":1", "1:2:3", "a:b", "1: 2",
-                                          "1:18446744073709551615"};
+    static const char *const bad_ids[] = {"1",     ":",   "1:",   ":1",
+                                          "1:2:3", "a:b", "1: 2", "1:18446744073709551615"};
     for (size_t i = 0; i < COUNT_OF(bad_ids); i++)
         assert_false(query_resume(&r, NULL, NULL, bad_ids[i], &e));
 }

@@ -9,8 +9,12 @@
 #define SECOND 1000000000ull
 
 static struct event an_event(int64_t number) {
-    return (struct event){.cache = "chat", .topic = "t", .token_id = "", .text = "x",
-                          .event_timestamp = 1000, .publish_timestamp = 1001,
+    return (struct event){.cache = "chat",
+                          .topic = "t",
+                          .token_id = "",
+                          .text = "x",
+                          .event_timestamp = 1000,
+                          .publish_timestamp = 1001,
                           .sequence_number = number};
 }
 
@@ -58,7 +62,8 @@ static void test_a_retry_with_a_new_publish_timestamp_is_the_same_event(void **s
     struct replay *r = replay_new(60000, 1000);
     struct event a = an_event(1), b = an_event(1);
     b.publish_timestamp += 5000;
-    struct fingerprint fa = replay_fingerprint(r, "hook", &a), fb = replay_fingerprint(r, "hook", &b);
+    struct fingerprint fa = replay_fingerprint(r, "hook", &a),
+                       fb = replay_fingerprint(r, "hook", &b);
     assert_memory_equal(&fa, &fb, sizeof fa);
     b.text = "y";
     fb = replay_fingerprint(r, "hook", &b);

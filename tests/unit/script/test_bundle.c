@@ -93,9 +93,9 @@ static void test_a_folder_of_bundles(void **state) {
     (void)state;
     struct bundle_list l;
     char *folder = make_folder();
-    static const char *const names[] = {"b.lua", "a.lua", "a_test.lua", ".hidden.lua", "x.event.json",
-                                        "README.md", "bad name.lua", "dir/main.lua", "both/main.lua",
-                                        "both.lua", "_draft.lua"};
+    static const char *const names[] = {
+        "b.lua",        "a.lua",        "a_test.lua",    ".hidden.lua", "x.event.json", "README.md",
+        "bad name.lua", "dir/main.lua", "both/main.lua", "both.lua",    "_draft.lua"};
     for (size_t i = 0; i < COUNT_OF(names); i++)
         write_file(folder, names[i], "function on_event() end");
     assert_true(bundle_list_load(&l, folder, on_problem, NULL, NULL));
@@ -113,7 +113,8 @@ static void test_a_folder_of_bundles(void **state) {
 
 /* ---- require ---- */
 
-static void expect_require(const char *folder, const char *source, const char *library, const char *expected) {
+static void expect_require(const char *folder, const char *source, const char *library,
+                           const char *expected) {
     struct error e;
     struct script_limits limits = test_limits;
     limits.library = library;
@@ -143,10 +144,14 @@ static void test_require_finds_the_bundles_modules_and_the_librarys(void **state
     write_file(folder, "secret.lua", "return 'out of the bundle'");
     write_file(library, "helper.lua", "return 'from the library'");
     write_file(library, "one.lua", "return 'hidden by the bundle'");
-    expect_require(folder, "assert(require 'sub.two' == 'one two') assert(require 'one' == require 'one') assert(loads == 1)"
-                           " assert(require 'helper' == 'from the library') assert(require 'json' == json)"
-                           " function on_event() end", library, "loaded");
-    expect_require(folder, "require 'nothing'", library, "module 'nothing' not found: neither built in nor in");
+    expect_require(folder,
+                   "assert(require 'sub.two' == 'one two') assert(require 'one' == require 'one') "
+                   "assert(loads == 1)"
+                   " assert(require 'helper' == 'from the library') assert(require 'json' == json)"
+                   " function on_event() end",
+                   library, "loaded");
+    expect_require(folder, "require 'nothing'", library,
+                   "module 'nothing' not found: neither built in nor in");
     expect_require(folder, "require 'broken'", NULL, "b/broken.lua:1: unexpected symbol");
     expect_require(folder, "require 'circle'", NULL, "requires itself");
     expect_require(folder, "require 'binary'", NULL, "compiled Lua");

@@ -4,8 +4,9 @@
 static void test_what_is_published_comes_in_order_with_cache_and_kind(void **state) {
     (void)state;
     struct run r;
-    assert_true(run_load(&r, "function on_event(e) publish('a', e.text:upper())"
-                             " publish('b', {1, x and 2}, {cache = 'other'}) publish('c', '\\xff\\0') end"));
+    assert_true(run_load(
+        &r, "function on_event(e) publish('a', e.text:upper())"
+            " publish('b', {1, x and 2}, {cache = 'other'}) publish('c', '\\xff\\0') end"));
     assert_string_equal(run_text(&r, "héllo"), "HéLLO");
     assert_int_equal(r.outcome.publish_count, 3);
     const struct publish *p = r.outcome.publishes;
@@ -31,14 +32,18 @@ static void test_an_error_publishes_nothing_and_says_where(void **state) {
     assert_non_null(strstr(script_traceback(r.script), "s.lua:6:"));
     run_free(&r);
     assert_fails("function on_event() error({code = 1}) end", "the error is a table");
-    assert_fails("function on_event() error(setmetatable({}, {__tostring = function() return 'own' end})) end", "own");
+    assert_fails("function on_event() error(setmetatable({}, {__tostring = function() return 'own' "
+                 "end})) end",
+                 "own");
     assert_fails("function on_event() error() end", "nil");
 }
 
 static void test_after_an_error_the_next_event_is_served(void **state) {
     (void)state;
     struct run r;
-    assert_true(run_load(&r, "function on_event(e) if e.text == 'bad' then error('no') end publish('a', e.text) end"));
+    assert_true(run_load(
+        &r,
+        "function on_event(e) if e.text == 'bad' then error('no') end publish('a', e.text) end"));
     assert_null(run_text(&r, "bad"));
     assert_string_equal(run_text(&r, "good"), "good");
     run_free(&r);
@@ -51,9 +56,11 @@ static void test_publish_checks_what_it_is_given(void **state) {
     assert_fails("function on_event() publish('t', 5) end", "string or table expected, got number");
     assert_fails("function on_event() publish('', 'x') end", "topic name is empty");
     assert_fails("function on_event() publish('a\\nb', 'x') end", "control character");
-    assert_fails("function on_event() publish('t', 'x', {chache = 'c'}) end", "unknown option 'chache'");
+    assert_fails("function on_event() publish('t', 'x', {chache = 'c'}) end",
+                 "unknown option 'chache'");
     assert_fails("function on_event() publish('t', ('x'):rep(65537)) end", "limits.message");
-    assert_fails("function on_event() for i = 1, 101 do publish('t', 'x') end end", "limits.script_publishes");
+    assert_fails("function on_event() for i = 1, 101 do publish('t', 'x') end end",
+                 "limits.script_publishes");
     struct run r;
     assert_false(run_load(&r, "publish('t', 'x') function on_event() end"));
     assert_non_null(strstr(r.error.message, "only on_event may publish"));
@@ -65,13 +72,18 @@ static void test_what_runs_too_long_is_stopped(void **state) {
     static const char *const sources[] = {
         "function on_event() while true do end end",
         "function on_event() while true do pcall(function() while true do end end) end end",
-        "function on_event() while true do xpcall(function() while true do end end, function() while true do end end) end end",
-        "function on_event() local co = coroutine.wrap(function() while true do end end) while true do pcall(co) end end",
-        "function on_event() local t = setmetatable({}, {__index = function() while true do end end}) return t.x end",
+        "function on_event() while true do xpcall(function() while true do end end, function() "
+        "while true do end end) end end",
+        "function on_event() local co = coroutine.wrap(function() while true do end end) while "
+        "true do pcall(co) end end",
+        "function on_event() local t = setmetatable({}, {__index = function() while true do end "
+        "end}) return t.x end",
         "function on_event() (('x'):rep(100)):gsub('.', function() while true do end end) end",
         "function on_event() table.sort({1, 2, 3, 4}, function() while true do end end) end",
-        "function on_event() local x <close> = setmetatable({}, {__close = function() while true do end end}) end",
-        "function on_event() for _ in pairs(setmetatable({}, {__pairs = function() while true do end end})) do end end",
+        "function on_event() local x <close> = setmetatable({}, {__close = function() while true "
+        "do end end}) end",
+        "function on_event() for _ in pairs(setmetatable({}, {__pairs = function() while true do "
+        "end end})) do end end",
     };
     for (size_t i = 0; i < COUNT_OF(sources); i++)
         assert_fails(sources[i], "limit exceeded");
@@ -79,15 +91,17 @@ static void test_what_runs_too_long_is_stopped(void **state) {
 
 static void test_a_limit_that_was_swallowed_still_counts(void **state) {
     (void)state;
-    assert_fails("function on_event() pcall(function() while true do end end) publish('t', 'escaped') end",
-                 "limit exceeded");
+    assert_fails(
+        "function on_event() pcall(function() while true do end end) publish('t', 'escaped') end",
+        "limit exceeded");
 }
 
 static void test_what_takes_too_much_memory_is_stopped_and_then_works_again(void **state) {
     (void)state;
     struct run r;
     assert_true(run_load(&r, "count = 0\nfunction on_event(e)\n  count = count + 1\n"
-                             "  if e.text == 'hog' then local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end end\n"
+                             "  if e.text == 'hog' then local t = {} while true do t[#t + 1] = "
+                             "('x'):rep(1000) .. #t end end\n"
                              "  publish('t', 'event ' .. count)\nend"));
     assert_string_equal(run_text(&r, "a"), "event 1");
     assert_null(run_text(&r, "hog"));
@@ -102,10 +116,12 @@ static void test_what_takes_too_much_memory_is_stopped_and_then_works_again(void
 
 static void test_finalisers_are_refused_as_they_could_not_be_stopped(void **state) {
     (void)state;
-    assert_fails("function on_event() setmetatable({}, {__gc = function() while true do end end}) end",
-                 "__gc is not available");
-    assert_publishes("function on_event() publish('t', getmetatable(setmetatable({}, {a = 'kept'})).a) end",
-                     "x", "kept");
+    assert_fails(
+        "function on_event() setmetatable({}, {__gc = function() while true do end end}) end",
+        "__gc is not available");
+    assert_publishes(
+        "function on_event() publish('t', getmetatable(setmetatable({}, {a = 'kept'})).a) end", "x",
+        "kept");
 }
 
 static void test_there_is_no_way_out(void **state) {
@@ -113,12 +129,15 @@ static void test_there_is_no_way_out(void **state) {
     assert_publishes(
         "function on_event()\n"
         "  local found = {}\n"
-        "  for _, n in ipairs{'io', 'debug', 'package', 'load', 'loadstring', 'loadfile', 'dofile', 'collectgarbage'} do\n"
+        "  for _, n in ipairs{'io', 'debug', 'package', 'load', 'loadstring', 'loadfile', "
+        "'dofile', 'collectgarbage'} do\n"
         "    if _G[n] ~= nil then found[#found + 1] = n end\n"
         "  end\n"
-        "  for n in pairs(os) do if n ~= 'time' and n ~= 'date' and n ~= 'clock' then found[#found + 1] = 'os.' .. n end end\n"
+        "  for n in pairs(os) do if n ~= 'time' and n ~= 'date' and n ~= 'clock' then found[#found "
+        "+ 1] = 'os.' .. n end end\n"
         "  if string.dump then found[#found + 1] = 'dump' end\n"
-        "  if pcall(function() getmetatable('').__index = {} end) then found[#found + 1] = 'strings' end\n"
+        "  if pcall(function() getmetatable('').__index = {} end) then found[#found + 1] = "
+        "'strings' end\n"
         "  if pcall(setmetatable, json.array(), {}) then found[#found + 1] = 'arrays' end\n"
         "  if pcall(function() request.x = 1 end) then found[#found + 1] = 'request' end\n"
         "  for _, n in ipairs{'io', 'os', 'ffi', '../s', '/etc/passwd', 'a..b', 'a/b', ''} do\n"
@@ -153,7 +172,8 @@ static void test_what_does_not_load_says_why(void **state) {
 
 /* ---- request ---- */
 
-static void headers(const void *source, void (*each)(void *, const char *, const char *), void *context) {
+static void headers(const void *source, void (*each)(void *, const char *, const char *),
+                    void *context) {
     (void)source;
     each(context, "X-One", "1");
     each(context, "x-two", "a");
@@ -163,13 +183,21 @@ static void headers(const void *source, void (*each)(void *, const char *, const
 static void test_request_is_made_as_it_is_read(void **state) {
     (void)state;
     struct run r;
-    assert_true(run_load(&r, "function on_event()\n"
-                             "  local n = 0 for _ in pairs(request) do n = n + 1 end\n"
-                             "  publish('t', table.concat({request.method, request.path, request.hook, request.body,\n"
-                             "    request.headers['x-one'], request.headers['x-two'], tostring(request.query.none),\n"
-                             "    tostring(request.other), tostring(request.headers == request.headers), n}, ' '))\nend"));
-    struct script_request request = {.id = "7", .method = "POST", .path = "/hooks/s", .hook = "h",
-                                     .body = "{}", .body_length = 2, .each_header = headers};
+    assert_true(run_load(
+        &r,
+        "function on_event()\n"
+        "  local n = 0 for _ in pairs(request) do n = n + 1 end\n"
+        "  publish('t', table.concat({request.method, request.path, request.hook, request.body,\n"
+        "    request.headers['x-one'], request.headers['x-two'], tostring(request.query.none),\n"
+        "    tostring(request.other), tostring(request.headers == request.headers), n}, ' "
+        "'))\nend"));
+    struct script_request request = {.id = "7",
+                                     .method = "POST",
+                                     .path = "/hooks/s",
+                                     .hook = "h",
+                                     .body = "{}",
+                                     .body_length = 2,
+                                     .each_header = headers};
     json_t *event = json_object();
     for (int i = 0; i < 2; i++) {
         request.body = i == 0 ? "{}" : "[]";

@@ -4,7 +4,9 @@
 KIND ?= release
 BUILD := build/$(KIND)
 
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
+endif
 
 PACKAGES := lua5.4 lua5.4-cjson libmicrohttpd libuv jansson libcurl libcrypto
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${BENCH_SECONDS:-6} rounds=${BENCH_ROUNDS:-3}
 out=bench/out results=bench/RESULTS.md secret=bench-secret
-bare_port=18080 hookmoon_port=18081 nginx_port=18082
+bare_port=18080 hookmoon_port=18081 nginx_port=18082 lax_port=18083
 cores=$(nproc)
 [ "$cores" -ge 2 ] || { echo "bench: two cores are needed" >&2; exit 1; }
 on_server="taskset -c $((cores - 1))" on_client="taskset -c 0"
@@ -37,14 +37,16 @@ start_hookmoon() {
 have_nginx=false
 if command -v nginx >/dev/null && [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ]; then
     have_nginx=true
-    mkdir -p "$out/nginx"
+    mkdir -p "$out/nginx" "$out/lax"
     cp bench/nginx/* "$out/nginx/"
+    cp bench/nginx/* "$out/lax/"
+    sed -i "s/:$nginx_port /:$lax_port /" "$out/lax/nginx.conf"
 else
     log "nginx with Lua and nchan is not installed: going on without it"
 fi
-start_nginx() {
-    HOOK_SECRET=$secret HOOK_MAX_AGE_MS=3600000 $on_server nginx -p "$PWD/$out/nginx/" -c nginx.conf \
-        2>"$out/nginx.log" &
+start_nginx() { # FOLDER DUPLICATES
+    HOOK_SECRET=$secret HOOK_MAX_AGE_MS=3600000 HOOK_DUPLICATES=$2 $on_server nginx \
+        -p "$PWD/$out/$1/" -c nginx.conf 2>"$out/$1.log" &
     nginx=$!
     pids="$pids $nginx"
 }
@@ -68,9 +70,11 @@ await_port $bare_port
 await_port $hookmoon_port
 servers="bare hookmoon"
 if $have_nginx; then
-    start_nginx
+    start_nginx nginx refused
+    start_nginx lax ignored
     await_port $nginx_port
-    servers="$servers nginx"
+    await_port $lax_port
+    servers="$servers nginx lax"
 fi
 count=$((seconds * 160000))
 job() { # NAME PORT ROUND
@@ -89,7 +93,10 @@ stream() { # PORT PATH FILE: one subscriber that drains
     pids="$pids $!"
 }
 stream $hookmoon_port /topics/chat/topic2 "$out/stream.hookmoon"
-$have_nginx && stream $nginx_port /sub/topic2 "$out/stream.nginx"
+if $have_nginx; then
+    stream $nginx_port /sub/topic2 "$out/stream.nginx"
+    stream $lax_port /sub/topic2 "$out/stream.lax"
+fi
 round=1
 while [ $round -le "$rounds" ]; do
     # New events each round: none is run twice.
@@ -107,7 +114,8 @@ for server in hookmoon nginx; do
     log "$server: $(sent $server) answered, $(cat "$out/delivered.$server") delivered to the subscriber"
 done
 bare=$(median <"$out/job.bare") moon=$(median <"$out/job.hookmoon")
-peer=0; $have_nginx && peer=$(median <"$out/job.nginx")
+peer=0 lax=0
+if $have_nginx; then peer=$(median <"$out/job.nginx") lax=$(median <"$out/job.lax"); fi
 
 # ---- where the time goes ----
 profile="(perf is not available here)"
@@ -137,7 +145,7 @@ fan() { # NAME PORT SUB PUB ROUND
 }
 start_hookmoon
 await_port $hookmoon_port
-if $have_nginx; then start_nginx; await_port $nginx_port; fi
+if $have_nginx; then start_nginx nginx refused; await_port $nginx_port; fi
 round=1
 while [ $round -le "$rounds" ]; do
     fan hookmoon $hookmoon_port /topics/chat/fan$round /topics/chat/fan$round $round
@@ -172,7 +180,7 @@ await_port $hookmoon_port
 moon_idle=$(idle_bytes $hookmoon $hookmoon_port /topics/chat/idle)
 peer_idle=-
 if $have_nginx; then
-    start_nginx
+    start_nginx nginx refused
     await_port $nginx_port
     worker=$(pgrep -P $nginx | head -1)
     peer_idle=$(idle_bytes "$worker" $nginx_port /fan/sub/idle)
@@ -241,7 +249,7 @@ Settings: one worker each, servers pinned to core $((cores - 1)) and clients to 
 
 ## The full job
 
-Authenticate (HMAC-SHA3-256), decode, upper-case in Lua, publish to a memory topic with one event-stream
+Authenticate (HMAC-SHA3-256), decode, check the event and that it is no duplicate, upper-case in Lua, publish to a memory topic with one event-stream
 subscriber; 190-byte events, all different. \`wrk -t1 -c64 -d${seconds}s -s bench/post.lua\`
 
 | server | requests/s | p99 | hookmoon is |
@@ -249,6 +257,7 @@ subscriber; 190-byte events, all different. \`wrk -t1 -c64 -d${seconds}s -s benc
 | hookmoon | $moon | $(median <"$out/p99.hookmoon") us | |
 | bare libmicrohttpd on libuv, answers \`ok\` | $bare | $(median <"$out/p99.bare") us | **$(ratio "$moon" "$bare")** of it (wanted: 0.6) |
 $($have_nginx && echo "| nginx + LuaJIT + nchan, the same job | $peer | $(median <"$out/p99.nginx") us | **$(ratio "$moon" "$peer")** times it (wanted: 2.5) |")
+$($have_nginx && echo "| nginx + LuaJIT + nchan without refusing duplicates | $lax | $(median <"$out/p99.lax") us | **$(ratio "$moon" "$lax")** times it |")
 
 Answered and delivered to the subscriber: hookmoon $(sent hookmoon) and $(cat "$out/delivered.hookmoon")$($have_nginx && echo ", nginx $(sent nginx) and $(cat "$out/delivered.nginx")").
 

@@ -38,6 +38,16 @@ local rshift, band = bit.rshift, bit.band
 local SECRET = os.getenv("HOOK_SECRET") or "bench-secret"
 local MAX_AGE_MS = tonumber(os.getenv("HOOK_MAX_AGE_MS") or 60000)
 
+local CHECK_DUPLICATES = os.getenv("HOOK_DUPLICATES") ~= "ignored"
+local seen = ngx.shared.seen
+
+local function is_event(e)
+  return type(e) == "table" and type(e.cache) == "string" and type(e.topic) == "string"
+    and type(e.event_timestamp) == "number" and type(e.publish_timestamp) == "number"
+    and type(e.topic_sequence_number) == "number" and type(e.token_id) == "string"
+    and type(e.text) == "string"
+end
+
 local context
 local M = {}
 
@@ -81,12 +91,15 @@ function M.handle()
     return answer(401, '{"code":"bad_signature"}')
   end
   local ok, event = pcall(decode, body)
-  if not ok or type(event) ~= "table" or type(event.text) ~= "string" then
+  if not ok or not is_event(event) then
     return answer(400, '{"code":"bad_event"}')
   end
-  local published_at = event.publish_timestamp
-  if type(published_at) ~= "number" or now() * 1000 - published_at > MAX_AGE_MS then
+  if now() * 1000 - event.publish_timestamp > MAX_AGE_MS then
     return answer(401, '{"code":"too_old"}')
+  end
+  -- No event runs twice. The signature stands for all of the body, so it is the cheapest key.
+  if CHECK_DUPLICATES and not seen:add(get_var.http_momento_signature, true, MAX_AGE_MS / 1000) then
+    return answer(200, '{"duplicate":true}')
   end
   local result = capture("/_publish", { method = POST, body = upper(event.text) })
   -- nchan: 201 with subscribers, 202 without.

@@ -40,25 +40,35 @@ void event_setup(void) {
 #endif
 }
 
+#define FIELD(member) offsetof(struct event, member)
+
+/* In the order in which Momento sends them. */
 static const struct field {
     const char *name;
     json_type type;
-    size_t string; /* where in struct event it goes, 0: nowhere */
-    size_t integer;
+    size_t offset; /* a const char * or an int64_t of struct event */
 } fields[] = {
-    {"cache", JSON_STRING, offsetof(struct event, cache), 0},
-    {"topic", JSON_STRING, offsetof(struct event, topic), 0},
-    {"event_timestamp", JSON_INTEGER, 0, offsetof(struct event, event_timestamp)},
-    {"publish_timestamp", JSON_INTEGER, 0, offsetof(struct event, publish_timestamp)},
-    {"topic_sequence_number", JSON_INTEGER, 0, offsetof(struct event, sequence_number)},
-    {"token_id", JSON_STRING, offsetof(struct event, token_id), 0},
-    {"text", JSON_STRING, offsetof(struct event, text), 0},
+    {"cache", JSON_STRING, FIELD(cache)},
+    {"topic", JSON_STRING, FIELD(topic)},
+    {"event_timestamp", JSON_INTEGER, FIELD(event_timestamp)},
+    {"publish_timestamp", JSON_INTEGER, FIELD(publish_timestamp)},
+    {"topic_sequence_number", JSON_INTEGER, FIELD(sequence_number)},
+    {"token_id", JSON_STRING, FIELD(token_id)},
+    {"text", JSON_STRING, FIELD(text)},
 };
 
-static bool take_field(struct event *ev, const struct field *f, struct error *e) {
-    json_t *value = json_object_get(ev->json, f->name);
-    if (value == NULL)
-        return error_set(e, ERROR_INVALID, "the event has no \"%s\"", f->name);
+/* The row of a field's name; `expected` is where senders have it. */
+static const struct field *find_field(const char *name, size_t expected) {
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        const struct field *f = &fields[(expected + i) % COUNT_OF(fields)];
+        if (strcmp(f->name, name) == 0)
+            return f;
+    }
+    return NULL;
+}
+
+static bool take_field(struct event *ev, const struct field *f, const json_t *value,
+                       struct error *e) {
     if (json_typeof(value) != f->type)
         return error_set(e, ERROR_INVALID, "the event's \"%s\" is not a %s", f->name,
                          f->type == JSON_STRING ? "string" : "whole number");
@@ -66,10 +76,29 @@ static bool take_field(struct event *ev, const struct field *f, struct error *e)
         int64_t number = json_integer_value(value);
         if (number < 0)
             return error_set(e, ERROR_INVALID, "the event's \"%s\" is negative", f->name);
-        if (f->integer != 0)
-            *(int64_t *)((char *)ev + f->integer) = number;
-    } else if (f->string != 0) {
-        *(const char **)((char *)ev + f->string) = json_string_value(value);
+        *(int64_t *)((char *)ev + f->offset) = number;
+    } else {
+        *(const char **)((char *)ev + f->offset) = json_string_value(value);
+    }
+    return true;
+}
+
+/* One walk over the object instead of a look-up for each name. */
+static bool take_fields(struct event *ev, struct error *e) {
+    bool found[COUNT_OF(fields)] = {false};
+    size_t position = 0;
+    for (void *at = json_object_iter(ev->json); at != NULL;
+         at = json_object_iter_next(ev->json, at)) {
+        const struct field *f = find_field(json_object_iter_key(at), position++);
+        if (f == NULL)
+            continue;
+        if (!take_field(ev, f, json_object_iter_value(at), e))
+            return false;
+        found[f - fields] = true;
+    }
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        if (!found[i])
+            return error_set(e, ERROR_INVALID, "the event has no \"%s\"", fields[i].name);
     }
     return true;
 }
@@ -95,11 +124,9 @@ bool event_parse(struct event *ev, const char *body, size_t length, unsigned max
         event_clear(ev);
         return error_set(e, ERROR_INVALID, "the event is not a JSON object");
     }
-    for (size_t i = 0; i < COUNT_OF(fields); i++) {
-        if (!take_field(ev, &fields[i], e)) {
-            event_clear(ev);
-            return false;
-        }
+    if (!take_fields(ev, e)) {
+        event_clear(ev);
+        return false;
     }
     return true;
 }

@@ -49,7 +49,7 @@ struct http_request {
     bool suspended;
     struct buffer body;
     size_t body_limit;
-    uint64_t started_ns;
+    uint64_t started_ms;         /* of the loop's clock */
     struct http_header *headers; /* of the answer */
     struct MHD_Response *response;
     unsigned status;

@@ -61,7 +61,7 @@ void *http_on_uri(void *context, const char *uri, struct MHD_Connection *connect
     r->server = s;
     r->connection = connection;
     r->path = xstrndup(uri, strcspn(uri, "?"));
-    r->started_ns = clock_mono_ns();
+    r->started_ms = uv_now(s->loop);
     write_id(r->id, (uint32_t)s->id_prefix, ++s->id_next);
     DL_APPEND(s->requests, r);
     s->in_flight++;
@@ -248,11 +248,11 @@ void http_request_resume(struct http_request *r) {
     http_server_kick(r->server);
 }
 
-void http_requests_expire(struct http_server *s, uint64_t now_ns) {
-    uint64_t limit = (uint64_t)s->limits.request_timeout_ms * 1000000u;
+void http_requests_expire(struct http_server *s, uint64_t now_ms) {
+    uint64_t limit = (uint64_t)s->limits.request_timeout_ms;
     struct http_request *r, *next;
     DL_FOREACH_SAFE(s->requests, r, next) {
-        if (now_ns - r->started_ns < limit || r->suspended)
+        if (now_ms - r->started_ms < limit || r->suspended)
             continue;
         if (r->state == REQUEST_RECEIVING)
             cut(r, 408, "Request Timeout", "request_timeout",

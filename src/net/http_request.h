@@ -14,7 +14,7 @@ void http_on_completed(void *context, struct MHD_Connection *connection, void **
                        enum MHD_RequestTerminationCode why);
 
 /* Refuses (408) requests that take longer than the limit to arrive. */
-void http_requests_expire(struct http_server *s, uint64_t now_ns);
+void http_requests_expire(struct http_server *s, uint64_t now_ms);
 /* Before MHD_stop_daemon: lets go of every request. */
 void http_requests_abandon(struct http_server *s);
 

@@ -101,7 +101,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 
 static void on_sweep(uv_timer_t *timer) {
     struct http_server *s = timer->data;
-    http_requests_expire(s, clock_mono_ns());
+    http_requests_expire(s, uv_now(s->loop));
 }
 
 static struct MHD_Daemon *start_daemon(struct http_server *s) {

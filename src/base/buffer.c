@@ -117,7 +117,12 @@ void buffer_add_base64(struct buffer *b, const void *bytes, size_t length) {
 }
 
 bool buffer_add_from_base64(struct buffer *b, const char *text, size_t length) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     if (length == 0 || length % 4 != 0 || length > INT_MAX)
+        return false;
+    /* EVP_DecodeBlock would take white space around it and '=' anywhere. */
+    size_t padding = text[length - 1] != '=' ? 0 : text[length - 2] != '=' ? 1 : 2;
+    if (strspn(text, digits) != length - padding)
         return false;
     char *to = buffer_reserve(b, length / 4 * 3);
     int decoded = EVP_DecodeBlock((unsigned char *)to, (const unsigned char *)text, (int)length);
@@ -125,9 +130,7 @@ bool buffer_add_from_base64(struct buffer *b, const char *text, size_t length) {
         to[0] = '\0';
         return false;
     }
-    /* EVP_DecodeBlock counts the padding as zero bytes. */
-    size_t padding = text[length - 1] != '=' ? 0 : text[length - 2] != '=' ? 1 : 2;
-    b->length += (size_t)decoded - padding;
+    b->length += (size_t)decoded - padding; /* it counts the padding as zero bytes */
     b->data[b->length] = '\0';
     return true;
 }

@@ -38,7 +38,7 @@ char *buffer_take(struct buffer *b);
 void buffer_add_json_string(struct buffer *b, const char *text, size_t length);
 /* Adds standard base64 with padding. */
 void buffer_add_base64(struct buffer *b, const void *bytes, size_t length);
-/* Decodes it; false and nothing added when it is anything else. */
+/* Decodes NUL-terminated base64; false and nothing added when it is anything else. */
 bool buffer_add_from_base64(struct buffer *b, const char *text, size_t length);
 
 #endif

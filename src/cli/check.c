@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "config/config_load.h"
@@ -100,6 +101,11 @@ static const char *plural(size_t count) {
 static int check_all(struct check *check, struct config *c, const char *scripts) {
     struct bundle_list bundles = {0};
     struct error e;
+    if (access(check->file, R_OK) != 0) {
+        report(check, check->file, "",
+               "cannot be read; `hookmoon serve --print-config` prints a start");
+        return CLI_FAILED;
+    }
     config_load(c, check->file, report, check);
     if (scripts != NULL) {
         free(c->scripts);

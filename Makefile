@@ -77,8 +77,8 @@ $(E2E_MODULES): tests/e2e/package.json tests/e2e/package-lock.json
 .PHONY: e2e
 e2e: $(BUILD)/hookmoon $(E2E_MODULES) ## run the end-to-end tests (KIND=..., E2E=files)
 	@echo "== end to end, $(KIND)"
-	@HOOKMOON=$(BUILD)/hookmoon TSAN_OPTIONS=halt_on_error=1 \
-	  node --test --test-timeout=120000 --test-concurrency=2 --test-reporter=./tests/e2e/reporter.mjs $(E2E)
+	@HOOKMOON=$(BUILD)/hookmoon TSAN_OPTIONS=halt_on_error=1 NODE_NO_WARNINGS=1 \
+	  timeout 600 node --test --test-reporter=./tests/e2e/reporter.mjs $(E2E)
 
 # Fuzz targets: tests/fuzz/fuzz_NAME.c with the corpus tests/fuzz/corpus/NAME.
 FUZZ_SECONDS ?= 10

@@ -50,6 +50,8 @@ $(BUILD)/%.o: %.c Makefile
 
 -include $(OBJECTS:.o=.d)
 
+# Targets that install packages call make again: what pkg-config says is read at the start.
+
 # ---- tests ----
 
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c))
@@ -137,16 +139,21 @@ TSAN_E2E := $(filter-out tests/e2e/script.test.mjs tests/e2e/docs.test.mjs,$(E2E
 # ---- use ----
 
 .PHONY: run
-run: deps build ## install what is missing, build, and start the gateway
+run: ## install what is missing, build, and start the gateway
+	@sh tools/install-deps.sh run
+	@$(MAKE) --no-print-directory -s build
 	@./hookmoon serve
 
 .PHONY: demo
-demo: deps build ## play the whole story against a gateway on a free port
+demo: ## play the whole story against a gateway on a free port
+	@sh tools/install-deps.sh run
+	@$(MAKE) --no-print-directory -s build
 	@sh tools/demo.sh
 
 .PHONY: bench
-bench: build ## compare with others; writes bench/RESULTS.md
+bench: ## compare with others; writes bench/RESULTS.md
 	@sh tools/install-deps.sh bench
+	@$(MAKE) --no-print-directory -s build
 	@sh bench/run.sh
 
 .PHONY: clean

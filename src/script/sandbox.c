@@ -135,9 +135,7 @@ static int guarded_xpcall(lua_State *L) {
     return lua_gettop(L);
 }
 
-/* Puts `wrapper`, whose upvalue is the original, in the place of a field of the table on the top.
- */
-static void wrap(lua_State *L, const char *name, lua_CFunction wrapper) {
+void sandbox_wrap(lua_State *L, const char *name, lua_CFunction wrapper) {
     lua_getfield(L, -1, name);
     lua_pushcclosure(L, wrapper, 1);
     lua_setfield(L, -2, name);
@@ -149,8 +147,8 @@ static void restrict_libraries(lua_State *L) {
     lua_pop(L, 1);
     lua_pushglobaltable(L);
     keep_only(L, allowed_globals, COUNT_OF(allowed_globals));
-    wrap(L, "setmetatable", set_metatable);
-    wrap(L, "xpcall", guarded_xpcall);
+    sandbox_wrap(L, "setmetatable", set_metatable);
+    sandbox_wrap(L, "xpcall", guarded_xpcall);
     lua_getfield(L, -1, "string");
     lua_pushnil(L);
     lua_setfield(L, -2, "dump"); /* bytecode */
@@ -168,6 +166,7 @@ static int open_all(lua_State *L) {
         lua_pop(L, 1);
     }
     restrict_libraries(L);
+    lua_bounds_register(L);
     lua_json_open(L);
     lua_setglobal(L, "json");
     lua_log_open(L);

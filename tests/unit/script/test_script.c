@@ -89,6 +89,23 @@ static void test_what_runs_too_long_is_stopped(void **state) {
         assert_fails(sources[i], "limit exceeded");
 }
 
+static void test_functions_that_loop_in_c_are_bounded(void **state) {
+    (void)state;
+    assert_publishes("function on_event() publish('t', ('').rep('', 1 << 60) .. 'done') end", "x",
+                     "done");
+    assert_fails("function on_event() table.move({}, 1, 1 << 60, 2) end", "too many elements");
+    assert_fails("function on_event() table.insert(setmetatable({}, {__len = function() return 1 "
+                 "<< 60 end}), 1, 1) end",
+                 "too long");
+    assert_fails("function on_event() table.remove(setmetatable({}, {__len = function() return 1 "
+                 "<< 60 end}), 1) end",
+                 "too long");
+    assert_publishes("function on_event() local t = {1, 2} table.insert(t, 1, 'a') table.insert(t, "
+                     "'b') table.remove(t, 2) publish('t', table.concat(table.move(t, 1, 3, 2), "
+                     "',') .. ('ab'):rep(2, '-')) end",
+                     "x", "a,a,2,bab-ab");
+}
+
 static void test_a_limit_that_was_swallowed_still_counts(void **state) {
     (void)state;
     assert_fails(
@@ -219,6 +236,7 @@ int main(void) {
         cmocka_unit_test(test_after_an_error_the_next_event_is_served),
         cmocka_unit_test(test_publish_checks_what_it_is_given),
         cmocka_unit_test(test_what_runs_too_long_is_stopped),
+        cmocka_unit_test(test_functions_that_loop_in_c_are_bounded),
         cmocka_unit_test(test_a_limit_that_was_swallowed_still_counts),
         cmocka_unit_test(test_what_takes_too_much_memory_is_stopped_and_then_works_again),
         cmocka_unit_test(test_finalisers_are_refused_as_they_could_not_be_stopped),

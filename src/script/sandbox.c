@@ -92,63 +92,12 @@ static void keep_only(lua_State *L, const char *const *list, size_t count) {
     }
 }
 
-/* setmetatable(t, mt): no finalisers, which Lua runs without the count hook: one that loops could
- * not be stopped. */
-static int set_metatable(lua_State *L) {
-    if (lua_istable(L, 2)) {
-        lua_pushliteral(L, "__gc");
-        if (lua_rawget(L, 2) != LUA_TNIL)
-            return luaL_error(L, "setmetatable: __gc is not available here (use __close)");
-        lua_pop(L, 1);
-    }
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
-}
-
-/* Stands before the handler of an xpcall. The error of a limit is raised by the count hook, and Lua
- * calls handlers inside of it, where no hook runs: one that loops could not be stopped. */
-static int guarded_handler(lua_State *L) {
-    if (script_of(L)->exceeded != LIMIT_NONE)
-        return 1;
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
-}
-
-static int after_xpcall(lua_State *L, int status, lua_KContext context) {
-    (void)status, (void)context;
-    return lua_gettop(L);
-}
-
-/* xpcall(f, handler, ...) */
-static int guarded_xpcall(lua_State *L) {
-    luaL_checktype(L, 2, LUA_TFUNCTION);
-    lua_pushvalue(L, 2);
-    lua_pushcclosure(L, guarded_handler, 1);
-    lua_replace(L, 2);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, after_xpcall);
-    return lua_gettop(L);
-}
-
-void sandbox_wrap(lua_State *L, const char *name, lua_CFunction wrapper) {
-    lua_getfield(L, -1, name);
-    lua_pushcclosure(L, wrapper, 1);
-    lua_setfield(L, -2, name);
-}
-
 static void restrict_libraries(lua_State *L) {
     lua_getglobal(L, "os");
     keep_only(L, allowed_of_os, COUNT_OF(allowed_of_os));
     lua_pop(L, 1);
     lua_pushglobaltable(L);
     keep_only(L, allowed_globals, COUNT_OF(allowed_globals));
-    sandbox_wrap(L, "setmetatable", set_metatable);
-    sandbox_wrap(L, "xpcall", guarded_xpcall);
     lua_getfield(L, -1, "string");
     lua_pushnil(L);
     lua_setfield(L, -2, "dump"); /* bytecode */

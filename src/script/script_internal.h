@@ -47,11 +47,7 @@ void sandbox_begin(struct script *s);
 /* Calls the function below `arguments` values; the message handler adds the traceback. */
 int sandbox_call(struct script *s, int arguments, int results);
 
-/* Puts `wrapper`, whose upvalue is the original, in the place of a field of the table on the top.
- */
-void sandbox_wrap(lua_State *L, const char *name, lua_CFunction wrapper);
-
-/* lua_bounds.c: bounds what loops in C. */
+/* lua_bounds.c: puts functions with bounds in the place of some of Lua's own. */
 void lua_bounds_register(lua_State *L);
 /* Each pushes its module's table. */
 int lua_json_open(lua_State *L);

@@ -104,6 +104,14 @@ static void test_functions_that_loop_in_c_are_bounded(void **state) {
                      "'b') table.remove(t, 2) publish('t', table.concat(table.move(t, 1, 3, 2), "
                      "',') .. ('ab'):rep(2, '-')) end",
                      "x", "a,a,2,bab-ab");
+    /* Their errors name the script's line and the function, as Lua's own do. */
+    assert_fails("function on_event() table.insert(nil, 1) end",
+                 "s.lua:1: bad argument #1 to 'insert' (table expected, got nil)");
+    assert_fails("function on_event() table.insert({}, 3, 1) end", "position out of bounds");
+    assert_fails("function on_event() setmetatable(json.array(), {}) end",
+                 "s.lua:1: cannot change a protected metatable");
+    assert_fails("function on_event() return ('x'):rep({}) end",
+                 "s.lua:1: bad argument #1 to 'rep'");
 }
 
 static void test_a_limit_that_was_swallowed_still_counts(void **state) {

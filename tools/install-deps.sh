@@ -4,7 +4,7 @@
 set -eu
 packages="gcc make pkg-config liblua5.4-dev lua-cjson-dev libmicrohttpd-dev libuv1-dev uthash-dev
 libjansson-dev libcurl4-openssl-dev libssl-dev libxxhash-dev"
-test_packages="libcmocka-dev clang clang-tidy clang-format curl nodejs npm"
+test_packages="libcmocka-dev clang libclang-rt-dev clang-tidy clang-format curl nodejs npm"
 bench_packages="wrk nginx-core libnginx-mod-http-lua libnginx-mod-nchan lua-cjson linux-perf"
 case "${1:-run}" in
 test) packages="$packages $test_packages" ;;

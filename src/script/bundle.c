@@ -119,33 +119,40 @@ static void add(struct bundle_list *l, struct bundle *b) {
     l->list[l->count++] = b;
 }
 
+static void load_entry(struct bundle_list *l, const char *folder, const char *name,
+                       void (*problem)(void *context, const char *path, const struct error *e),
+                       void *context) {
+    struct error why;
+    char *path = xasprintf("%s/%s", folder, name);
+    struct bundle *b = bundle_load(path, &why);
+    if (b != NULL && bundle_list_find(l, b->name, strlen(b->name)) != NULL) {
+        error_set(&why, ERROR_EXISTS, "%s: there is a file and a folder of that name", path);
+        bundle_free(b);
+        b = NULL;
+    }
+    if (b != NULL)
+        add(l, b);
+    else
+        problem(context, path, &why);
+    free(path);
+}
+
 bool bundle_list_load(struct bundle_list *l, const char *folder,
                       void (*problem)(void *context, const char *path, const struct error *e),
                       void *context, struct error *e) {
     *l = (struct bundle_list){0};
-    DIR *dir = opendir(folder);
-    if (dir == NULL)
+    struct dirent **entries;
+    /* In order, so that of a folder and a file of one name it is always the folder that stays. */
+    int count = scandir(folder, &entries, NULL, alphasort);
+    if (count < 0)
         return error_set(e, ERROR_NOT_FOUND, "cannot open the folder of scripts, %s: %s", folder,
                          strerror(errno));
-    const struct dirent *entry;
-    while ((entry = readdir(dir)) != NULL) {
-        struct error why;
-        if (!is_candidate(folder, entry->d_name))
-            continue;
-        char *path = xasprintf("%s/%s", folder, entry->d_name);
-        struct bundle *b = bundle_load(path, &why);
-        if (b != NULL && bundle_list_find(l, b->name, strlen(b->name)) != NULL) {
-            error_set(&why, ERROR_EXISTS, "%s: there is a file and a folder of that name", path);
-            bundle_free(b);
-            b = NULL;
-        }
-        if (b != NULL)
-            add(l, b);
-        else
-            problem(context, path, &why);
-        free(path);
+    for (int i = 0; i < count; i++) {
+        if (is_candidate(folder, entries[i]->d_name))
+            load_entry(l, folder, entries[i]->d_name, problem, context);
+        free(entries[i]);
     }
-    closedir(dir);
+    free(entries);
     if (l->count > 0)
         qsort(l->list, l->count, sizeof(struct bundle *), compare);
     return true;

@@ -114,7 +114,14 @@ static void read_hooks(const struct table *t, struct bundle *b) {
     lua_State *L = t->config->lua;
     if (!field_push_table(t, "hooks", "a list of names"))
         return;
-    lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
+    lua_Integer count = (lua_Integer)lua_rawlen(L, -1), fields_count = 0;
+    lua_pushnil(L);
+    while (lua_next(L, -2) != 0) {
+        lua_pop(L, 1);
+        fields_count++;
+    }
+    if (fields_count != count)
+        field_problem(t, "hooks", "is a list of names, without holes or named fields");
     for (lua_Integer i = 1; i <= count; i++) {
         lua_rawgeti(L, -1, i);
         const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";

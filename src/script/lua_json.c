@@ -4,6 +4,9 @@
  * Decoding is jansson's. Integers stay integers and arrays are marked by their metatable, so that
  * an empty one stays one. Encoding writes straight into a buffer: jansson would print 0.1 as
  * 0.10000000000000001 and build a second tree first.
+ *
+ * Lua may raise in the middle (memory) and runs no code of the script's meanwhile: so the one tree
+ * and the one buffer in use belong to the struct script, which outlives the error.
  */
 #include <math.h>
 #include <stdio.h>
@@ -13,29 +16,9 @@
 #include "base/utf8.h"
 #include "script/script_internal.h"
 
-static const char holder_type[] = "hookmoon.json.holder";
+#define KEPT_BYTES 65536 /* of the encoder's buffer, from one event to the next */
+
 static const char array_key; /* its address is the array metatable's key in the registry */
-
-/* C memory while Lua may raise: freed by the collector when an error jumps over us. */
-struct holder {
-    json_t *value;
-    struct buffer text;
-};
-
-static int holder_gc(lua_State *L) {
-    struct holder *h = lua_touserdata(L, 1);
-    json_decref(h->value);
-    h->value = NULL;
-    buffer_free(&h->text);
-    return 0;
-}
-
-static struct holder *push_holder(lua_State *L) {
-    struct holder *h = lua_newuserdatauv(L, sizeof *h, 0);
-    *h = (struct holder){0};
-    luaL_setmetatable(L, holder_type);
-    return h;
-}
 
 /* ---- arrays ---- */
 
@@ -77,35 +60,42 @@ static int json_is_array_marked(lua_State *L) {
 
 /* ---- decoding ---- */
 
-static void push_object(lua_State *L, const json_t *value, unsigned depth) {
+void lua_json_clear(struct script *s) {
+    json_decref(s->json_value);
+    s->json_value = NULL;
+    if (s->json_text.capacity > KEPT_BYTES)
+        buffer_free(&s->json_text);
+}
+
+static void push_object(lua_State *L, const json_t *value) {
     json_t *object = (json_t *)(uintptr_t)value; /* iterating does not change it */
+    luaL_checkstack(L, 8, "JSON nested too deep");
     lua_createtable(L, 0, (int)json_object_size(value));
     for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
         lua_pushstring(L, json_object_iter_key(at));
-        lua_json_push(L, json_object_iter_value(at), depth + 1);
+        lua_json_push(L, json_object_iter_value(at));
         lua_rawset(L, -3);
     }
 }
 
-static void push_array(lua_State *L, const json_t *value, unsigned depth) {
+static void push_array(lua_State *L, const json_t *value) {
     size_t size = json_array_size(value);
+    luaL_checkstack(L, 8, "JSON nested too deep");
     lua_createtable(L, (int)size, 0);
     for (size_t i = 0; i < size; i++) {
-        lua_json_push(L, json_array_get(value, i), depth + 1);
+        lua_json_push(L, json_array_get(value, i));
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     mark_array(L);
 }
 
-void lua_json_push(lua_State *L, const json_t *value, unsigned depth) {
-    if (depth > 0 && depth % 8 == 0)
-        luaL_checkstack(L, 64, "JSON nested too deep");
+void lua_json_push(lua_State *L, const json_t *value) {
     switch (json_typeof(value)) {
     case JSON_OBJECT:
-        push_object(L, value, depth);
+        push_object(L, value);
         break;
     case JSON_ARRAY:
-        push_array(L, value, depth);
+        push_array(L, value);
         break;
     case JSON_STRING:
         lua_pushlstring(L, json_string_value(value), json_string_length(value));
@@ -129,7 +119,7 @@ void lua_json_push(lua_State *L, const json_t *value, unsigned depth) {
 }
 
 static int json_decode_text(lua_State *L) {
-    const struct script *s = script_of(L);
+    struct script *s = script_of(L);
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
     if (length > s->limits.message_bytes)
@@ -138,16 +128,16 @@ static int json_decode_text(lua_State *L) {
     if (json_nested_deeper(text, length, s->limits.json_depth))
         return luaL_error(L, "json.decode: nested deeper than limits.json_depth = %d",
                           (int)s->limits.json_depth);
-    struct holder *h = push_holder(L);
+    sandbox_spend(L, length / 8);
+    lua_json_clear(s);
     json_error_t why;
-    h->value =
+    s->json_value =
         json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
-    if (h->value == NULL)
+    if (s->json_value == NULL)
         return luaL_error(L, "json.decode: %s (line %d, column %d)", why.text, why.line,
                           why.column);
-    lua_json_push(L, h->value, 0);
-    json_decref(h->value);
-    h->value = NULL;
+    lua_json_push(L, s->json_value);
+    lua_json_clear(s);
     return 1;
 }
 
@@ -266,6 +256,8 @@ static void encode_object(const struct encoder *e, int index, unsigned depth) {
         if (lua_type(L, -1) != LUA_TSTRING)
             luaL_error(L, "json.encode: a field's name is a %s", luaL_typename(L, -1));
         keys[at].text = lua_tolstring(L, -1, &keys[at].length); /* the table keeps it alive */
+        if (memchr(keys[at].text, '\0', keys[at].length) != NULL)
+            luaL_error(L, "json.encode: a field's name has a NUL in it");
         at++;
     }
     qsort(keys, count, sizeof *keys, compare_keys);
@@ -325,33 +317,42 @@ static void encode_value(const struct encoder *e, int index, unsigned depth) {
 }
 
 void lua_json_encode(lua_State *L, int index) {
-    const struct script *s = script_of(L);
-    index = lua_absindex(L, index);
-    struct holder *h = push_holder(L);
-    struct encoder e = {L, &h->text, s->limits.message_bytes, s->limits.json_depth};
-    encode_value(&e, index, 0);
+    struct script *s = script_of(L);
+    struct encoder e = {L, &s->json_text, s->limits.message_bytes, s->limits.json_depth};
+    buffer_clear(&s->json_text);
+    encode_value(&e, lua_absindex(L, index), 0);
     check_size(&e);
-    lua_pushlstring(L, buffer_string(&h->text), h->text.length);
-    buffer_free(&h->text);
-    lua_remove(L, -2);
+    lua_pushlstring(L, buffer_string(&s->json_text), s->json_text.length);
+    sandbox_spend(L, s->json_text.length / 8);
 }
 
-/* A walk of the values alone, each counted once for every way that leads to it. */
+static void take(lua_State *L, double bytes, size_t *left) {
+    if (!(bytes <= (double)*left))
+        luaL_error(L, "cjson: the text is longer than limits.message");
+    *left -= (size_t)bytes;
+}
+
+/* A walk of the values alone, each counted once for every way that leads to it. An array counts up
+ * to its largest index, as lua-cjson can be told to fill its holes. */
 static void count_bytes(lua_State *L, int index, unsigned depth, size_t *left) {
-    size_t cost = lua_type(L, index) == LUA_TSTRING ? lua_rawlen(L, index) + 2 : 1;
-    if (cost > *left || depth > 1000)
-        luaL_error(L, "cjson.encode: the result would be longer than limits.message, or is nested "
-                      "too deep");
-    *left -= cost;
+    if (depth > 1000)
+        luaL_error(L, "cjson: nested too deep");
+    take(L, lua_type(L, index) == LUA_TSTRING ? (double)lua_rawlen(L, index) : 1, left);
     if (!lua_istable(L, index))
         return;
     luaL_checkstack(L, 8, "nested too deep");
+    double largest = 0;
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {
-        count_bytes(L, lua_gettop(L) - 1, depth + 1, left);
-        count_bytes(L, lua_gettop(L), depth + 1, left);
+        int key = lua_gettop(L) - 1;
+        if (lua_type(L, key) == LUA_TSTRING)
+            take(L, (double)lua_rawlen(L, key), left);
+        else if (lua_tonumber(L, key) > largest)
+            largest = lua_tonumber(L, key);
+        count_bytes(L, key + 1, depth + 1, left);
         lua_pop(L, 1);
     }
+    take(L, largest, left);
 }
 
 void lua_json_bound(lua_State *L, int index) {
@@ -374,10 +375,6 @@ static const luaL_Reg functions[] = {
 };
 
 int lua_json_open(lua_State *L) {
-    luaL_newmetatable(L, holder_type);
-    lua_pushcfunction(L, holder_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
     lua_newtable(L); /* the metatable of arrays; scripts can neither see nor change it */
     lua_pushliteral(L, "array");
     lua_setfield(L, -2, "__metatable");

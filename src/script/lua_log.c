@@ -5,6 +5,8 @@
 #include "script/script_internal.h"
 
 #define MESSAGE_BYTES 4096
+#define LINE_COST                                                                                  \
+    1000 /* instructions that a line counts for, so that a loop cannot flood the log */
 
 static int write_log(lua_State *L, enum log_level level) {
     if (!log_enabled(level))
@@ -28,6 +30,7 @@ static int write_log(lua_State *L, enum log_level level) {
     size_t where_length = strlen(where);
     while (where_length > 0 && (where[where_length - 1] == ' ' || where[where_length - 1] == ':'))
         where_length--;
+    sandbox_spend(L, LINE_COST);
     LOG_AT(level, "script",
            LOG_MEM("text", message, length < MESSAGE_BYTES ? length : MESSAGE_BYTES),
            LOG_STR("bundle", s->bundle->name), LOG_MEM("at", where, where_length),

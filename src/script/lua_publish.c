@@ -27,8 +27,16 @@ static const char *option_cache(lua_State *L, const struct script *s) {
             luaL_error(L, "publish: unknown option '%s' (known: cache)",
                        luaL_tolstring(L, -1, NULL));
     }
-    lua_getfield(L, 3, "cache");
-    return lua_isnil(L, -1) ? s->cache : luaL_checkstring(L, -1);
+    if (lua_getfield(L, 3, "cache") == LUA_TNIL)
+        return s->cache;
+    if (lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "publish: the option 'cache' is a string, got %s", luaL_typename(L, -1));
+    size_t length;
+    const char *cache = lua_tolstring(L, -1, &length);
+    const char *defect = broker_name_defect(cache, length);
+    if (defect != NULL)
+        luaL_error(L, "publish: the cache name %s", defect);
+    return cache;
 }
 
 static int publish(lua_State *L) {

@@ -5,6 +5,7 @@
 
 #include "script/script_internal.h"
 
+static const char pairs_type[] = "hookmoon.request.pairs";
 static const char cache_key; /* its address is the key of the fields made so far */
 
 typedef void push_field(lua_State *L, const struct script_request *r);
@@ -61,11 +62,7 @@ static void push_pairs(lua_State *L,
         return;
     struct pairs *p = lua_newuserdatauv(L, sizeof *p, 0);
     *p = (struct pairs){.lower = lower};
-    if (luaL_newmetatable(L, "hookmoon.request.pairs")) {
-        lua_pushcfunction(L, pairs_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
+    luaL_setmetatable(L, pairs_type);
     each(source, collect, p);
     const char *at = p->text.data, *end = at + p->text.length;
     while (at < end) {
@@ -131,9 +128,17 @@ static int request_newindex(lua_State *L) {
     return luaL_error(L, "request is read-only");
 }
 
+static int next_field(lua_State *L) {
+    lua_settop(L, 2);
+    if (lua_next(L, 1) != 0)
+        return 2;
+    lua_pushnil(L);
+    return 1;
+}
+
 /* pairs(request): over a plain copy. */
 static int request_pairs(lua_State *L) {
-    lua_getglobal(L, "next");
+    lua_pushcfunction(L, next_field);
     lua_newtable(L);
     for (size_t i = 0; i < COUNT_OF(fields); i++) {
         lua_getfield(L, 1, fields[i].name);
@@ -151,6 +156,10 @@ static const luaL_Reg metamethods[] = {
 };
 
 void lua_request_register(lua_State *L) {
+    luaL_newmetatable(L, pairs_type);
+    lua_pushcfunction(L, pairs_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
     lua_newtable(L);
     luaL_newlib(L, metamethods);
     lua_pushliteral(L, "request");

@@ -13,6 +13,9 @@
 
 int luaopen_cjson(lua_State *L);
 
+#define CJSON_DEPTH 1000 /* lua-cjson recurses on the C stack */
+
+static const char source_type[] = "hookmoon.require.source";
 static const char loaded_key; /* its address is the key of the loaded modules' table */
 
 /* "a.b" -> "a/b.lua"; false when the name has anything that a path must not have. */
@@ -47,11 +50,7 @@ static int source_gc(lua_State *L) {
 static struct source *push_source(lua_State *L) {
     struct source *source = lua_newuserdatauv(L, sizeof *source, 0);
     *source = (struct source){0};
-    if (luaL_newmetatable(L, "hookmoon.require.source")) {
-        lua_pushcfunction(L, source_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
+    luaL_setmetatable(L, source_type);
     return source;
 }
 
@@ -70,11 +69,12 @@ static bool load_from(lua_State *L, const char *folder, const char *name) {
     if (found < 0)
         luaL_error(L, "module '%s': %s", name, e.message);
     lua_pushfstring(L, "@%s/%s", folder, source->path.data);
-    if (lua_load_text(L, buffer_string(&source->text), source->text.length, lua_tostring(L, -1)) !=
-        LUA_OK)
-        lua_error(L);
+    int status =
+        lua_load_text(L, buffer_string(&source->text), source->text.length, lua_tostring(L, -1));
     buffer_free(&source->path);
     buffer_free(&source->text);
+    if (status != LUA_OK)
+        lua_error(L);
     lua_replace(L, -3);
     lua_pop(L, 1);
     return true;
@@ -87,7 +87,9 @@ static int require(lua_State *L) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &loaded_key);
     if (lua_getfield(L, 2, name) != LUA_TNIL) {
         if (lua_touserdata(L, -1) == &loaded_key)
-            return luaL_error(L, "module '%s' requires itself, directly or through others", name);
+            return luaL_error(
+                L, "module '%s' requires itself, directly or through others, or failed before",
+                name);
         return 1;
     }
     struct source *check = push_source(L);
@@ -115,28 +117,62 @@ static int require(lua_State *L) {
 
 /* ---- lua-cjson ---- */
 
-/* cjson.encode knows no bound but depth, and a small table that refers to itself over many ways
- * makes a text without end: measured first by json.encode's own. */
-static int cjson_encode(lua_State *L) {
-    lua_settop(L, 1);
+/* Calls the function of lua-cjson that is its upvalue. */
+static int call_cjson(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushvalue(L, 1);
-    lua_json_bound(L, 1);
-    lua_call(L, 1, 1);
-    return 1;
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
 }
+
+/* cjson.encode knows no bound but depth, and a small table that refers to itself over many ways, or
+ * whose only item is at [1e9], makes a text without end: measured first. */
+static int cjson_encode(lua_State *L) {
+    luaL_checkany(L, 1);
+    lua_settop(L, 1);
+    lua_json_bound(L, 1);
+    return call_cjson(L);
+}
+
+static int cjson_decode(lua_State *L) {
+    size_t length;
+    luaL_checklstring(L, 1, &length);
+    lua_json_bound(L, 1);
+    lua_settop(L, 1);
+    sandbox_spend(L, length / 8);
+    return call_cjson(L);
+}
+
+/* cjson.encode_max_depth, cjson.decode_max_depth */
+static int cjson_max_depth(lua_State *L) {
+    luaL_argcheck(L, luaL_optinteger(L, 1, 1) <= CJSON_DEPTH, 1, "the depth is 1000 at most");
+    return call_cjson(L);
+}
+
+static const luaL_Reg cjson_guards[] = {
+    {"encode", cjson_encode},
+    {"decode", cjson_decode},
+    {"encode_max_depth", cjson_max_depth},
+    {"decode_max_depth", cjson_max_depth},
+};
 
 static void push_cjson(lua_State *L) {
     lua_pushcfunction(L, luaopen_cjson);
     lua_call(L, 0, 1);
-    lua_getfield(L, -1, "encode");
-    lua_pushcclosure(L, cjson_encode, 1);
-    lua_setfield(L, -2, "encode");
+    for (size_t i = 0; i < COUNT_OF(cjson_guards); i++) {
+        lua_getfield(L, -1, cjson_guards[i].name);
+        lua_pushcclosure(L, cjson_guards[i].func, 1);
+        lua_setfield(L, -2, cjson_guards[i].name);
+    }
     lua_pushnil(L); /* would make instances that are not bounded */
     lua_setfield(L, -2, "new");
 }
 
 void lua_require_register(lua_State *L) {
+    luaL_newmetatable(L, source_type);
+    lua_pushcfunction(L, source_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
     lua_newtable(L);
     lua_getglobal(L, "json");
     lua_setfield(L, -2, "json");

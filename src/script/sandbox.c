@@ -6,8 +6,6 @@
 
 #include "script/script_internal.h"
 
-#define HOOK_INTERVAL 1000 /* instructions between two looks at the limits */
-
 /* All that a script gets of Lua's own libraries; what is not named here does not exist. */
 static const char *const allowed_globals[] = {
     "_G",           "_VERSION", "assert",   "error",  "getmetatable", "ipairs",    "next",
@@ -54,21 +52,39 @@ const char *sandbox_limit_message(const struct script *s) {
     return "";
 }
 
+/* Counts `work` instructions more; false when a limit is exceeded, now or before. */
+static bool within_limits(struct script *s, uint64_t work) {
+    if (s->exceeded != LIMIT_NONE)
+        return false;
+    if (work > s->limits.instructions - s->instructions)
+        s->exceeded = LIMIT_INSTRUCTIONS;
+    else if (clock_mono_ns() > s->deadline_ns)
+        s->exceeded = LIMIT_DEADLINE;
+    else
+        s->instructions += work;
+    return s->exceeded == LIMIT_NONE;
+}
+
+/* Raises with the place where the function at `level` stands. */
+static void raise_limit(lua_State *L, int level) {
+    luaL_where(L, level);
+    lua_pushstring(L, sandbox_limit_message(script_of(L)));
+    lua_concat(L, 2);
+    lua_error(L);
+}
+
 static void on_count(lua_State *L, lua_Debug *where) {
     (void)where;
-    struct script *s = script_of(L);
-    if (s->exceeded == LIMIT_NONE) {
-        s->instructions += HOOK_INTERVAL;
-        if (s->instructions > s->limits.instructions)
-            s->exceeded = LIMIT_INSTRUCTIONS;
-        else if (clock_mono_ns() > s->deadline_ns)
-            s->exceeded = LIMIT_DEADLINE;
-        else
-            return;
-    }
+    if (within_limits(script_of(L), SANDBOX_INTERVAL))
+        return;
     /* A pcall in the script may swallow the error: raise again at the very next instruction. */
     lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
-    luaL_error(L, "%s", sandbox_limit_message(s));
+    raise_limit(L, 0);
+}
+
+void sandbox_spend(lua_State *L, uint64_t work) {
+    if (!within_limits(script_of(L), work))
+        raise_limit(L, 1);
 }
 
 static bool is_listed(const char *name, const char *const *list, size_t count) {
@@ -123,7 +139,7 @@ static int open_all(lua_State *L) {
     lua_publish_register(L);
     lua_request_register(L);
     lua_require_register(L);
-    lua_json_push(L, script_of(L)->bundle->config, 0);
+    lua_json_push(L, script_of(L)->bundle->config);
     lua_setglobal(L, "config");
     return 0;
 }
@@ -155,7 +171,31 @@ void sandbox_begin(struct script *s) {
     s->deadline_ns = s->started_ns + (uint64_t)s->limits.deadline_ms * 1000000u;
     buffer_clear(&s->traceback);
     /* Coroutines take the hook over from the thread that makes them. */
-    lua_sethook(s->lua, on_count, LUA_MASKCOUNT, HOOK_INTERVAL);
+    lua_sethook(s->lua, on_count, LUA_MASKCOUNT, SANDBOX_INTERVAL);
+}
+
+/* Does "file:line:" stand in it? */
+static bool has_place(const char *message) {
+    for (const char *at = strchr(message, ':'); at != NULL; at = strchr(at + 1, ':')) {
+        size_t digits = strspn(at + 1, "0123456789");
+        if (digits > 0 && at[1 + digits] == ':')
+            return true;
+    }
+    return false;
+}
+
+/* The message with the place where the innermost Lua function stands: those of tables, of
+ * error(text, 0) and of C functions called by C functions come without. */
+static const char *with_place(lua_State *L, const char *message) {
+    lua_Debug at;
+    if (has_place(message))
+        return message;
+    for (int level = 1; lua_getstack(L, level, &at); level++) {
+        lua_getinfo(L, "Sl", &at);
+        if (at.currentline > 0)
+            return lua_pushfstring(L, "%s:%d: %s", at.short_src, at.currentline, message);
+    }
+    return message;
 }
 
 static int on_error(lua_State *L) {
@@ -166,6 +206,7 @@ static int on_error(lua_State *L) {
         else
             message = lua_pushfstring(L, "(the error is a %s, not a string)", luaL_typename(L, 1));
     }
+    message = with_place(L, message);
     luaL_traceback(L, L, message, 1);
     lua_pushstring(L, message);
     lua_insert(L, -2);

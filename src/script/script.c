@@ -4,20 +4,39 @@
 
 #include "script/script_internal.h"
 
-static void set_error(struct script *s, struct error *e) {
+static const char on_event_key; /* its address is the handler's key in the registry */
+
+static void set_limit_error(const struct script *s, struct error *e) {
+    error_set(e, ERROR_INTERNAL, "%s: %s", s->bundle->main, sandbox_limit_message(s));
+}
+
+static void set_error(const struct script *s, struct error *e) {
     const char *message = lua_tostring(s->lua, -1);
     if (s->exceeded == LIMIT_MEMORY || message == NULL)
-        error_set(e, ERROR_INTERNAL, "%s: %s", s->bundle->main, sandbox_limit_message(s));
+        set_limit_error(s, e);
     else
         error_set(e, ERROR_INTERNAL, "%s", message);
 }
 
 static void close_state(struct script *s) {
-    if (s->lua != NULL) {
-        /* Finalisers run now, under what is left of the limits: they are the script's code too. */
+    if (s->lua != NULL)
         lua_close(s->lua);
-    }
     s->lua = NULL;
+}
+
+/* lua_CFunction: runs the main chunk and keeps its on_event. Raises what goes wrong. */
+static int load_main(lua_State *L) {
+    const struct bundle *b = script_of(L)->bundle;
+    const char *name = lua_pushfstring(L, "@%s", b->main);
+    if (lua_load_text(L, b->source, b->source_length, name) != LUA_OK)
+        return lua_error(L);
+    lua_call(L, 0, 0);
+    lua_pushglobaltable(L);
+    lua_pushliteral(L, "on_event");
+    if (lua_rawget(L, -2) != LUA_TFUNCTION) /* raw: _G may have a metatable by now */
+        return luaL_error(L, "%s: defines no function on_event(event)", b->main);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &on_event_key);
+    return 0;
 }
 
 static bool open_state(struct script *s, struct error *e) {
@@ -27,22 +46,14 @@ static bool open_state(struct script *s, struct error *e) {
                          "%s: limits.script_memory (%zu bytes) is too small to start a script",
                          s->bundle->main, s->limits.memory_bytes);
     sandbox_begin(s);
-    char *name = xasprintf("@%s", s->bundle->main);
-    int status = lua_load_text(s->lua, s->bundle->source, s->bundle->source_length, name);
-    free(name);
-    if (status == LUA_OK)
-        status = sandbox_call(s, 0, 0);
-    if (status != LUA_OK) {
+    lua_pushcfunction(s->lua, load_main);
+    bool good = sandbox_call(s, 0, 0) == LUA_OK;
+    if (!good)
         set_error(s, e);
-    } else {
-        lua_getglobal(s->lua, "on_event");
-        if (lua_isfunction(s->lua, -1)) {
-            lua_setfield(s->lua, LUA_REGISTRYINDEX, "on_event");
-            lua_publish_clear(s); /* what the main chunk published at load time is not an event's */
-            return true;
-        }
-        error_set(e, ERROR_INTERNAL, "%s: defines no function on_event(event)", s->bundle->main);
-    }
+    else if (s->exceeded != LIMIT_NONE) /* and the script swallowed it */
+        set_limit_error(s, e);
+    else
+        return true;
     close_state(s);
     return false;
 }
@@ -71,6 +82,8 @@ void script_free(struct script *s) {
         return;
     close_state(s);
     lua_publish_clear(s);
+    lua_json_clear(s);
+    buffer_free(&s->json_text);
     free(s->publishes);
     buffer_free(&s->traceback);
     free(s);
@@ -80,8 +93,8 @@ void script_free(struct script *s) {
  */
 static int call_handler(lua_State *L) {
     const json_t *event = lua_touserdata(L, 1);
-    lua_getfield(L, LUA_REGISTRYINDEX, "on_event");
-    lua_json_push(L, event, 0);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &on_event_key);
+    lua_json_push(L, event);
     lua_call(L, 1, 0);
     return 0;
 }
@@ -101,13 +114,17 @@ bool script_run(struct script *s, json_t *event, const char *cache, const char *
     lua_pushcfunction(s->lua, call_handler);
     lua_pushlightuserdata(s->lua, event);
     bool good = sandbox_call(s, 1, 0) == LUA_OK;
-    outcome->duration_ns = clock_mono_ns() - s->started_ns;
+    uint64_t ended_ns = clock_mono_ns();
+    outcome->duration_ns = ended_ns - s->started_ns;
+    if (s->exceeded == LIMIT_NONE && ended_ns > s->deadline_ns) /* in a C function at its end */
+        s->exceeded = LIMIT_DEADLINE;
     if (!good)
         set_error(s, e);
-    else if (s->exceeded != LIMIT_NONE) /* and the script swallowed it */
-        error_set(e, ERROR_INTERNAL, "%s: %s", s->bundle->main, sandbox_limit_message(s));
+    else if (s->exceeded != LIMIT_NONE) /* that one, or the script swallowed it */
+        set_limit_error(s, e);
     lua_settop(s->lua, 0);
     lua_request_reset(s->lua);
+    lua_json_clear(s);
     s->request = NULL;
     s->in_event = false;
     s->cache = s->publisher_id = "";

@@ -11,6 +11,8 @@
 
 #include "script/script.h"
 
+#define SANDBOX_INTERVAL 1000 /* instructions between two looks at the limits */
+
 enum script_limit { LIMIT_NONE, LIMIT_INSTRUCTIONS, LIMIT_DEADLINE, LIMIT_MEMORY };
 
 struct script {
@@ -31,6 +33,8 @@ struct script {
     size_t publish_count;
     size_t publish_room;
     struct buffer traceback;
+    json_t *json_value;      /* what json.decode is turning into a table, */
+    struct buffer json_text; /* and json.encode's text: here, as Lua may raise in the middle */
 };
 
 /* The script that a state belongs to. */
@@ -42,6 +46,8 @@ static inline struct script *script_of(lua_State *L) {
 lua_State *sandbox_new(struct script *s);
 /* What to say of the limit that was exceeded. */
 const char *sandbox_limit_message(const struct script *s);
+/* Counts the work of a C function as instructions; raises when a limit is exceeded. */
+void sandbox_spend(lua_State *L, uint64_t work);
 /* Starts counting anew. */
 void sandbox_begin(struct script *s);
 /* Calls the function below `arguments` values; the message handler adds the traceback. */
@@ -49,12 +55,15 @@ int sandbox_call(struct script *s, int arguments, int results);
 
 /* lua_bounds.c: puts functions with bounds in the place of some of Lua's own. */
 void lua_bounds_register(lua_State *L);
+
 /* Each pushes its module's table. */
 int lua_json_open(lua_State *L);
 int lua_log_open(lua_State *L);
 
 /* lua_json.c: pushes a JSON value; may raise. */
-void lua_json_push(lua_State *L, const json_t *value, unsigned depth);
+void lua_json_push(lua_State *L, const json_t *value);
+/* Lets go of what a conversion that raised left behind. */
+void lua_json_clear(struct script *s);
 /* Encodes the value at `index` and pushes the text; may raise. */
 void lua_json_encode(lua_State *L, int index);
 /* Raises when the value at `index` is larger as JSON than a message may be. */

@@ -41,6 +41,7 @@ static void test_mistakes_of_a_manifest_are_told_with_their_line(void **state) {
         {"name = 'other'", "is \"other\", but the folder is \"b\""},
         {"hooks = {'a b'}", "bundle.lua:1: hooks is a list of names"},
         {"hooks = {'a', 'a'}", "twice"},
+        {"hooks = {a = 'b'}", "hooks is a list of names, without holes or named fields"},
         {"config = { print = function() end }", "config has a value"},
         {"config = { 1, x = 2 }", "not both"},
         {"config = setmetatable({}, {})", "bundle.lua:1:"},
@@ -104,6 +105,7 @@ static void test_a_folder_of_bundles(void **state) {
     assert_string_equal(l.list[0]->name, "a");
     assert_string_equal(l.list[1]->name, "b");
     assert_string_equal(l.list[2]->name, "both");
+    assert_non_null(l.list[2]->folder); /* of the two, always the folder */
     assert_non_null(bundle_list_find(&l, "dir/x", 3));
     assert_null(bundle_list_find(&l, "dirx", 4));
     bundle_list_free(&l);

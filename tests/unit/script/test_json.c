@@ -61,6 +61,7 @@ static void test_what_json_cannot_say_is_refused(void **state) {
         {"{[true] = 1}", "boolean"},
         {"{[1.5] = 1}", "number"},
         {"'\\xff'", "not UTF-8"},
+        {"{['a\\0b'] = 1}", "NUL"},
         {"(function() local t = {} t.t = t return t end)()", "nested deeper"},
         {"(function() local t = 'x' for i = 1, 30 do t = {t, t} end return t end)()",
          "longer than limits.message"},
@@ -115,6 +116,16 @@ static void test_cjson_is_the_real_one_but_bounded(void **state) {
                  "limits.message");
     assert_fails("local cjson = require 'cjson' function on_event() cjson.decode('{') end",
                  "Expected");
+    assert_fails(
+        "local cjson = require 'cjson' function on_event() cjson.decode_max_depth(1 << 20) "
+        "cjson.decode(('['):rep(60000)) end",
+        "the depth is 1000 at most");
+    assert_fails("local cjson = require 'cjson' function on_event() cjson.encode_sparse_array("
+                 "false, 0) cjson.encode({[100000000] = 1}) end",
+                 "limits.message");
+    assert_fails("local cjson = require 'cjson' function on_event() cjson.decode('\"' .. ('x'):rep("
+                 "70000) .. '\"') end",
+                 "limits.message");
 }
 
 int main(void) {

@@ -31,7 +31,13 @@ static void test_an_error_publishes_nothing_and_says_where(void **state) {
     assert_non_null(strstr(r.error.message, "s.lua:2: attempt to index a nil value (field 'no')"));
     assert_non_null(strstr(script_traceback(r.script), "s.lua:6:"));
     run_free(&r);
-    assert_fails("function on_event() error({code = 1}) end", "the error is a table");
+    assert_fails("function on_event()\n  error({code = 1})\nend", "s.lua:2: (the error is a table");
+    assert_fails("function on_event()\n  error('no place', 0)\nend", "s.lua:2: no place");
+    assert_fails("function on_event()\n  setmetatable(1)\nend",
+                 "s.lua:2: bad argument #1 to 'setmetatable'");
+    assert_fails("function on_event()\n  return ('x'):find('[')\nend",
+                 "s.lua:2: malformed pattern");
+    assert_fails("function on_event()\n  while true do end\nend", "s.lua:2: instruction limit");
     assert_fails("function on_event() error(setmetatable({}, {__tostring = function() return 'own' "
                  "end})) end",
                  "own");
@@ -58,6 +64,10 @@ static void test_publish_checks_what_it_is_given(void **state) {
     assert_fails("function on_event() publish('a\\nb', 'x') end", "control character");
     assert_fails("function on_event() publish('t', 'x', {chache = 'c'}) end",
                  "unknown option 'chache'");
+    assert_fails("function on_event() publish('t', 'x', {cache = {}}) end",
+                 "s.lua:1: publish: the option 'cache' is a string, got table");
+    assert_fails("function on_event() publish('t', 'x', {cache = 'a\\0b'}) end",
+                 "the cache name has a control character");
     assert_fails("function on_event() publish('t', ('x'):rep(65537)) end", "limits.message");
     assert_fails("function on_event() for i = 1, 101 do publish('t', 'x') end end",
                  "limits.script_publishes");
@@ -112,6 +122,95 @@ static void test_functions_that_loop_in_c_are_bounded(void **state) {
                  "s.lua:1: cannot change a protected metatable");
     assert_fails("function on_event() return ('x'):rep({}) end",
                  "s.lua:1: bad argument #1 to 'rep'");
+}
+
+static void test_library_functions_cannot_run_without_end(void **state) {
+    (void)state;
+    static const char *const sources[] = {
+        "while true do table.move({}, 1, 1000000, 2) end",
+        "table.concat(setmetatable({}, {__index = table.concat}), '', 1, 1 << 60)",
+        "table.concat(setmetatable({}, {__len = function() return 1 << 60 end, __index = "
+        "table.concat}))",
+        "local t = {} for i = 1, 100000 do t[i] = i end while true do table.sort(t) end",
+        "local t = {} for i = 1, 100000 do t[i] = i end while true do table.insert(t, 1, 0) "
+        "table.remove(t, 1) end",
+        "while true do local s = ('x'):rep(1000000):gsub('.', '') end",
+        "while true do log.info('x') end",
+        /* Coroutines that each end before their first count. */
+        "local function f(n) for i = 1, 20 do pcall(coroutine.wrap(f), n) end end f()",
+        "local function f(n) for i = 1, 20 do coroutine.resume(coroutine.create(f), n) end end "
+        "f()",
+        /* What a limit ended has its hook disabled: it is not to be closed. */
+        "pcall(coroutine.wrap(function() local x <close> = setmetatable({}, {__close = function() "
+        "while true do end end}) while true do end end))",
+        "local co = coroutine.create(function() local x <close> = setmetatable({}, {__close = "
+        "function() while true do end end}) while true do end end) coroutine.resume(co) "
+        "coroutine.close(co)",
+    };
+    for (size_t i = 0; i < COUNT_OF(sources); i++) {
+        char *source = xasprintf("function on_event() %s end", sources[i]);
+        assert_fails(source, "limit exceeded");
+        free(source);
+    }
+}
+
+static void test_guarded_functions_do_what_luas_do(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"(function() local t = {1, 2} table.insert(t, 3) table.insert(t, 1, 0) return "
+         "table.concat(t, ',') .. table.remove(t) .. table.remove(t, 1) .. #t end)()",
+         "0,1,2,3302"},
+        {"tostring(table.remove({})) .. tostring(table.remove({}, 0))", "nilnil"},
+        {"table.concat({1, 2, 3}, '-', 2) .. table.concat({1, 2, 3}, '-', 1, 2) .. "
+         "table.concat({})",
+         "2-31-2"},
+        {"table.concat(table.move({1, 2, 3}, 1, 3, 2), ',')", "1,1,2,3"},
+        {"(function() local t = {3, 1, 2} table.sort(t) local s = table.concat(t) table.sort(t, "
+         "function(a, b) return a > b end) return s .. table.concat(t) end)()",
+         "123321"},
+        {"('ab'):rep(3, '-') .. ('x'):rep(0) .. ('x'):rep(-1)", "ab-ab-ab"},
+        {"('k=v'):match('(%a)=') .. ('abc'):find('c', 1, true) .. ('abc'):gsub('b', {b = 'x'})",
+         "k3axc"},
+        {"(function() local s = '' for k, v in ('a=1,b=2'):gmatch('(%a)=(%d)') do s = s .. k .. v "
+         "end return s end)()",
+         "a1b2"},
+        {"(function() local co = coroutine.wrap(function(a) local b = coroutine.yield(a + 1) "
+         "return b * 2, 'done' end) local x = co(1) local y, z = co(10) local _, e = pcall(co) "
+         "return x .. y .. z .. e end)()",
+         "220donecannot resume dead coroutine"},
+        {"(function() local closed = '' local co = coroutine.wrap(function() local x <close> = "
+         "setmetatable({}, {__close = function() closed = 'closed' end}) error({}) end) local _, "
+         "e = pcall(co) return closed .. type(e) end)()",
+         "closedtable"},
+        {"(function() local co = coroutine.create(coroutine.yield) coroutine.resume(co) return "
+         "tostring(coroutine.close(co)) .. coroutine.status(co) end)()",
+         "truedead"},
+        {"select(2, pcall(setmetatable, setmetatable({}, {__metatable = 1}), nil))",
+         "cannot change a protected metatable"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char *source =
+            xasprintf("function on_event() local s = %s publish('t', s) end", cases[i][0]);
+        assert_publishes(source, "", cases[i][1]);
+        free(source);
+    }
+}
+
+static void test_a_call_that_cannot_be_interrupted_is_noticed_right_after(void **state) {
+    (void)state;
+    struct run r;
+    struct script_limits limits = test_limits;
+    limits.deadline_ms = 5;
+    assert_true(
+        run_load(&r, "function on_event(e) for i = 1, 200 do e.text:find('.-.-b') end end"));
+    script_free(r.script);
+    r.script = script_new(r.bundle, &limits, &r.error);
+    char text[601] = {0};
+    memset(text, 'a', sizeof text - 1);
+    assert_null(run_text(&r, text));
+    assert_non_null(strstr(r.error.message, "s.lua:1: time limit exceeded"));
+    assert_true(r.outcome.duration_ns < 2000000000);
+    run_free(&r);
 }
 
 static void test_a_limit_that_was_swallowed_still_counts(void **state) {
@@ -193,6 +292,12 @@ static void test_what_does_not_load_says_why(void **state) {
     assert_false(run_load(&r, "while true do end"));
     assert_non_null(strstr(r.error.message, "limit exceeded"));
     run_free(&r);
+    assert_false(run_load(&r, "function on_event() end pcall(function() while true do end end)"));
+    assert_non_null(strstr(r.error.message, "limit exceeded"));
+    run_free(&r);
+    assert_false(run_load(&r, "setmetatable(_G, {__index = function(_, k) error(k) end})"));
+    assert_non_null(strstr(r.error.message, "defines no function on_event(event)"));
+    run_free(&r);
 }
 
 /* ---- request ---- */
@@ -211,6 +316,7 @@ static void test_request_is_made_as_it_is_read(void **state) {
     assert_true(run_load(
         &r,
         "function on_event()\n"
+        "  next = nil\n"
         "  local n = 0 for _ in pairs(request) do n = n + 1 end\n"
         "  publish('t', table.concat({request.method, request.path, request.hook, request.body,\n"
         "    request.headers['x-one'], request.headers['x-two'], tostring(request.query.none),\n"
@@ -245,6 +351,9 @@ int main(void) {
         cmocka_unit_test(test_publish_checks_what_it_is_given),
         cmocka_unit_test(test_what_runs_too_long_is_stopped),
         cmocka_unit_test(test_functions_that_loop_in_c_are_bounded),
+        cmocka_unit_test(test_library_functions_cannot_run_without_end),
+        cmocka_unit_test(test_guarded_functions_do_what_luas_do),
+        cmocka_unit_test(test_a_call_that_cannot_be_interrupted_is_noticed_right_after),
         cmocka_unit_test(test_a_limit_that_was_swallowed_still_counts),
         cmocka_unit_test(test_what_takes_too_much_memory_is_stopped_and_then_works_again),
         cmocka_unit_test(test_finalisers_are_refused_as_they_could_not_be_stopped),

@@ -33,6 +33,7 @@ CURL *client_topic(const struct client *c, const char *cache, const char *topic,
     char *url =
         xasprintf("%.*s/topics/%s/%s%s", (int)length, c->url, cache_part, topic_part, query);
     curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* a topic may be called ".." */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hookmoon/" HOOKMOON_VERSION);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -47,18 +48,30 @@ CURL *client_topic(const struct client *c, const char *cache, const char *topic,
     return easy;
 }
 
-int client_fail(const struct client *c, CURLcode result, long status, const struct buffer *body) {
+char *client_reason(const struct client *c, CURLcode result, long status,
+                    const struct buffer *body) {
     if (result != CURLE_OK && status == 0)
-        return cli_fail("cannot reach %s: %s (is `hookmoon serve` running there?)", c->url,
-                        curl_easy_strerror(result));
+        return xasprintf("cannot reach %s: %s (is `hookmoon serve` running there?)", c->url,
+                         curl_easy_strerror(result));
     if (result != CURLE_OK)
-        return cli_fail("%s: %s", c->url, curl_easy_strerror(result));
+        return xasprintf("%s: %s", c->url, curl_easy_strerror(result));
     json_t *json = json_loadb(buffer_string(body), body->length, 0, NULL);
     const char *message = json_string_value(json_object_get(json, "message"));
-    int failed = message != NULL ? cli_fail("refused (status %ld): %s", status, message)
-                                 : cli_fail("refused with status %ld; is this a hookmoon?", status);
+    char *reason = message != NULL
+                       ? xasprintf("refused (status %ld): %s", status, message)
+                       : xasprintf("refused with status %ld; is this a hookmoon?", status);
     json_decref(json);
-    return failed;
+    /* It may come from anybody's server, and goes to a terminal. */
+    for (char *at = reason; *at != '\0'; at++)
+        *at = (unsigned char)*at < ' ' || *at == 127 ? '?' : *at;
+    return reason;
+}
+
+int client_fail(const struct client *c, CURLcode result, long status, const struct buffer *body) {
+    char *reason = client_reason(c, result, status, body);
+    cli_fail("%s", reason);
+    free(reason);
+    return CLI_FAILED;
 }
 
 size_t client_collect(char *bytes, size_t size, size_t count, void *buffer) {

@@ -20,7 +20,11 @@ bool client_key_from(struct client *c, const char *name);
  * set and free. NULL: out of memory. */
 CURL *client_topic(const struct client *c, const char *cache, const char *topic, const char *query,
                    struct curl_slist **headers);
-/* Says why a request failed: by the server's {"message"}, or curl's words when `result` is bad. */
+/* Why a request failed, in one line: by the server's {"message"}, or curl's words when `result` is
+ * bad. The caller frees. */
+char *client_reason(const struct client *c, CURLcode result, long status,
+                    const struct buffer *body);
+/* Says so on stderr; returns CLI_FAILED. */
 int client_fail(const struct client *c, CURLcode result, long status, const struct buffer *body);
 /* CURLOPT_WRITEFUNCTION into a struct buffer, bounded. */
 size_t client_collect(char *bytes, size_t size, size_t count, void *buffer);

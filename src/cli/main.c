@@ -1,9 +1,11 @@
 /*
  * hookmoon: the table of subcommands.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/similar.h"
 #include "cli/cli.h"
 
 static const struct cli_command *const commands[] = {
@@ -30,16 +32,44 @@ static void print_overview(FILE *to) {
     fprintf(to, "hookmoon help COMMAND tells more.\n");
 }
 
+static int unknown_command(const char *word) {
+    const char *guess = NULL;
+    size_t bound = strlen(word) > 4 ? 3 : 2;
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        size_t mistakes = similar_distance(word, commands[i]->name);
+        if (mistakes < bound) {
+            bound = mistakes;
+            guess = commands[i]->name;
+        }
+    }
+    fprintf(stderr, "hookmoon: there is no command \"%s\"; ", word);
+    if (guess != NULL)
+        fprintf(stderr, "did you mean \"%s\"?\n", guess);
+    else
+        fprintf(stderr, "see hookmoon help\n");
+    return CLI_USAGE;
+}
+
+/* What was printed must have arrived, too. A reader that has left, as head does, knows why. */
+static int finish(int result) {
+    if (fflush(stdout) == 0 && ferror(stdout) == 0)
+        return result;
+    if (result == CLI_OK && errno == EPIPE)
+        return CLI_FAILED;
+    return result == CLI_OK ? cli_fail("cannot write standard output") : result;
+}
+
+static bool is_help(const char *word) {
+    return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 static int help(int argc, char **argv) {
-    if (argc < 2) {
+    if (argc < 2 || is_help(argv[1])) {
         print_overview(stdout);
         return CLI_OK;
     }
     const struct cli_command *c = find(argv[1]);
-    if (c != NULL)
-        return cli_print_help(c);
-    fprintf(stderr, "hookmoon: there is no command \"%s\"; see hookmoon help\n", argv[1]);
-    return CLI_USAGE;
+    return c != NULL ? cli_print_help(c) : unknown_command(argv[1]);
 }
 
 int main(int argc, char **argv) {
@@ -48,12 +78,8 @@ int main(int argc, char **argv) {
         print_overview(stderr);
         return CLI_USAGE;
     }
-    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
-        strcmp(argv[1], "-h") == 0)
-        return help(argc - 1, argv + 1);
+    if (is_help(argv[1]))
+        return finish(help(argc - 1, argv + 1));
     const struct cli_command *c = find(strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
-    if (c != NULL)
-        return c->run(argc - 1, argv + 1);
-    fprintf(stderr, "hookmoon: there is no command \"%s\"; see hookmoon help\n", argv[1]);
-    return CLI_USAGE;
+    return c != NULL ? finish(c->run(argc - 1, argv + 1)) : unknown_command(argv[1]);
 }

@@ -100,7 +100,8 @@ const struct cli_command cli_publish = {
     .help =
         "usage: hookmoon publish CACHE TOPIC [VALUE] [options]\n"
         "\n"
-        "Publishes VALUE, or all of standard input, byte for byte.\n"
+        "Publishes VALUE, or all of standard input, byte for byte. Write -- before a VALUE that\n"
+        "begins with a dash.\n"
         "\n"
         "      --url URL        the gateway (HOOKMOON_URL, or http://127.0.0.1:8080)\n"
         "      --key KEY        the key (HOOKMOON_KEY); others on the machine can see the option\n"

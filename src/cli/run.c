@@ -41,6 +41,7 @@ struct runner {
     struct script *script;
     const char *bundle_name;
     uint64_t number; /* events so far */
+    unsigned line;   /* where the event begins */
     bool failed;
 };
 
@@ -82,8 +83,9 @@ static void complete(json_t *event, uint64_t number) {
 
 static void fail_event(struct runner *r, const char *message, const char *traceback) {
     r->failed = true;
-    fprintf(stderr, "%sevent %" PRIu64 ": %s%s\n", cli_colour(2, "\033[31m"), r->number,
-            traceback[0] != '\0' ? traceback : message, cli_colour(2, "\033[0m"));
+    fprintf(stderr, "%s%s:%u: event %" PRIu64 ": %s%s\n", cli_colour(2, "\033[31m"), r->event_file,
+            r->line, r->number, traceback[0] != '\0' ? traceback : message,
+            cli_colour(2, "\033[0m"));
 }
 
 static void run_event(struct runner *r, json_t *json, const char *body, size_t length) {
@@ -106,7 +108,7 @@ static void run_event(struct runner *r, json_t *json, const char *body, size_t l
                                          .each_header = each_header,
                                          .source = r};
         struct script_outcome outcome;
-        if (!script_run(r->script, ev.json, ev.cache, ev.token_id, &request, &outcome, &e))
+        if (!script_run(r->script, &ev, &request, &outcome, &e))
             fail_event(r, e.message, script_traceback(r->script));
         for (size_t i = 0; i < outcome.publish_count; i++)
             print_publish(&outcome.publishes[i]);
@@ -123,38 +125,60 @@ static bool run_text(struct runner *r, const char *text, size_t length, json_err
     if (json_is_object(json))
         run_event(r, json, text, length);
     else if (json != NULL)
-        snprintf(why->text, sizeof why->text, "an event is a JSON object");
+        *why = (json_error_t){.line = 1, .text = "an event is a JSON object"};
     bool good = json_is_object(json);
     json_decref(json);
     return good;
 }
 
-/* The whole is one event, or each line is. */
-static bool run_all(struct runner *r, const struct buffer *text) {
-    json_error_t why;
-    if (run_text(r, buffer_string(text), text->length, &why))
-        return true;
-    unsigned line_number = 0, lines = 0;
-    json_error_t whole = why;
-    for (const char *at = buffer_string(text), *end; *at != '\0';
-         at = *end == '\0' ? end : end + 1) {
+static bool is_blank(const char *text, size_t length) {
+    return strspn(text, " \t\r") >= length;
+}
+
+static unsigned count_blank_lines(const char *text) {
+    unsigned count = 0;
+    for (size_t length; text[length = strcspn(text, "\n")] != '\0' && is_blank(text, length);
+         text += length + 1)
+        count++;
+    return count;
+}
+
+/* An event a line; `whole` is why all of it is not one event. False when there is none. */
+static bool run_lines(struct runner *r, const char *text, const json_error_t *whole) {
+    bool any = false;
+    const char *end;
+    r->line = 0;
+    for (const char *at = text; *at != '\0'; at = *end == '\0' ? end : end + 1) {
+        json_error_t why;
         end = at + strcspn(at, "\n");
-        line_number++;
-        if (strspn(at, " \t\r") >= (size_t)(end - at))
+        r->line++;
+        if (is_blank(at, (size_t)(end - at)))
             continue;
-        lines++;
         if (!run_text(r, at, (size_t)(end - at), &why)) {
-            bool one = line_number == 1; /* then it was meant to be one event over several lines */
-            cli_fail("%s:%d: %s", r->event_file, one ? whole.line : (int)line_number,
-                     one ? whole.text : why.text);
-            return false;
+            /* One event over several lines goes wrong further down than its first line does. */
+            bool one = !any && whole->line > (int)r->line;
+            cli_fail("%s:%u: %s", r->event_file, one ? (unsigned)whole->line : r->line,
+                     one ? whole->text : why.text);
+            r->failed = true;
+            if (one)
+                return true;
         }
-        if (r->failed && !r->keep_going)
+        any = true;
+        if ((r->failed && !r->keep_going) || ferror(stdout))
             break;
     }
-    if (lines == 0)
-        cli_fail("%s: there is no event in it", r->event_file);
-    return lines > 0;
+    return any;
+}
+
+/* The whole is one event, or each line is. */
+static void run_all(struct runner *r, const struct buffer *text) {
+    json_error_t why;
+    r->line = count_blank_lines(buffer_string(text)) + 1;
+    if (run_text(r, buffer_string(text), text->length, &why) ||
+        run_lines(r, buffer_string(text), &why))
+        return;
+    cli_fail("%s: there is no event in it", r->event_file);
+    r->failed = true;
 }
 
 static bool read_events(const char *path, struct buffer *text) {
@@ -199,8 +223,10 @@ static int run_script(struct runner *r, const char *path, const char *config_fil
     r->bundle_name = bundle->name;
     if (r->hook[0] != '\0' && !bundle_has_hook(bundle, r->hook))
         cli_fail("the manifest of %s lists no hook \"%s\"", bundle->name, r->hook);
-    else if (read_events(r->event_file, &text) && run_all(r, &text) && !r->failed)
-        result = CLI_OK;
+    else if (read_events(r->event_file, &text)) {
+        run_all(r, &text);
+        result = r->failed ? CLI_FAILED : CLI_OK;
+    }
 done:
     buffer_free(&text);
     script_free(r->script);
@@ -221,42 +247,45 @@ static bool add_header(struct runner *r, const char *text) {
     return true;
 }
 
-static int run(int argc, char **argv) {
-    struct runner r = {.hook = ""};
+static int run_with(struct runner *r, int argc, char **argv) {
     const char *config_file = NULL;
-    int flag, result = CLI_OK;
-    while (result == CLI_OK && (flag = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
+    int flag;
+    while ((flag = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
         switch (flag) {
         case 'e':
-            r.event_file = optarg;
+            r->event_file = optarg;
             break;
         case 'k':
-            r.hook = optarg;
+            r->hook = optarg;
             break;
         case 'H':
-            if (!add_header(&r, optarg))
-                result =
-                    cli_usage_error(&cli_run, "--header %s: expected is \"Name: value\"", optarg);
+            if (!add_header(r, optarg))
+                return cli_usage_error(&cli_run, "--header %s: expected is \"Name: value\"",
+                                       optarg);
             break;
         case 'c':
             config_file = optarg;
             break;
         case 'g':
-            r.keep_going = true;
+            r->keep_going = true;
             break;
         case 'h':
             return cli_print_help(&cli_run);
         default:
-            result = cli_usage_error(&cli_run, "unknown or incomplete option");
+            return cli_usage_error(&cli_run, "unknown or incomplete option");
         }
     }
-    if (result == CLI_OK && optind + 1 != argc)
-        result = cli_usage_error(&cli_run, "expected is one script");
-    else if (result == CLI_OK && r.event_file == NULL)
-        result =
-            cli_usage_error(&cli_run, "expected is --event FILE, or --event - for standard input");
-    else if (result == CLI_OK)
-        result = run_script(&r, argv[optind], config_file);
+    if (optind + 1 != argc)
+        return cli_usage_error(&cli_run, "expected is one script");
+    if (r->event_file == NULL)
+        return cli_usage_error(&cli_run,
+                               "expected is --event FILE, or --event - for standard input");
+    return run_script(r, argv[optind], config_file);
+}
+
+static int run(int argc, char **argv) {
+    struct runner r = {.hook = ""};
+    int result = run_with(&r, argc, argv);
     for (size_t i = 0; i < r.header_count; i++)
         free(r.headers[i].name);
     free(r.headers);

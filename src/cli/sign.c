@@ -1,6 +1,7 @@
 /*
  * hookmoon sign: the signature that a webhook's sender would put on these bytes.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,16 +20,28 @@ static const struct option long_options[] = {
     {0},
 };
 
+static void drop_line_end(struct buffer *text) {
+    if (text->length == 0 || text->data[text->length - 1] != '\n')
+        return;
+    text->data[--text->length] = '\0';
+    if (text->length > 0 && text->data[text->length - 1] == '\r')
+        text->data[--text->length] = '\0';
+}
+
 /* The file's content without the line end that editors put there. */
 static char *read_secret_file(const char *path) {
     struct buffer text = {0};
     struct error e;
     FILE *file = fopen(path, "re");
     if (file == NULL || !cli_read_all(fileno(file), &text, 64 * 1024, &e)) {
-        cli_fail("cannot read the secret from %s", path);
+        cli_fail("cannot read the secret from %s: %s", path,
+                 file == NULL ? strerror(errno) : e.message);
         buffer_free(&text);
-    } else if (text.length > 0 && text.data[text.length - 1] == '\n') {
-        text.data[--text.length] = '\0';
+    } else if (memchr(buffer_string(&text), '\0', text.length) != NULL) {
+        cli_fail("%s has a NUL byte, which no secret can have", path);
+        buffer_free(&text);
+    } else {
+        drop_line_end(&text);
     }
     if (file != NULL)
         fclose(file);

@@ -5,7 +5,18 @@ void sse_init(struct sse *s, void (*on_event)(void *, const char *, const char *
     *s = (struct sse){.on_event = on_event, .context = context};
 }
 
+/* Only now is the id the client's: had it counted before, a connection that is cut inside an event
+ * would resume behind that event. */
+static void take_id(struct sse *s) {
+    if (!s->has_id)
+        return;
+    buffer_clear(&s->id);
+    buffer_add(&s->id, buffer_string(&s->next_id), s->next_id.length);
+    s->has_id = false;
+}
+
 static void dispatch(struct sse *s) {
+    take_id(s);
     if (s->has_data)
         s->on_event(s->context, buffer_string(&s->name), buffer_string(&s->data), s->data.length);
     s->has_data = false;
@@ -39,8 +50,9 @@ static void end_line(struct sse *s) {
         buffer_clear(&s->name);
         buffer_add(&s->name, value, value_length);
     } else if (is_field(line, name, "id") && memchr(value, '\0', value_length) == NULL) {
-        buffer_clear(&s->id);
-        buffer_add(&s->id, value, value_length);
+        buffer_clear(&s->next_id);
+        buffer_add(&s->next_id, value, value_length);
+        s->has_id = true;
     } /* comments begin with the colon; retry is the caller's own affair */
     buffer_clear(&s->line);
 }
@@ -64,7 +76,7 @@ void sse_feed(struct sse *s, const char *bytes, size_t length) {
 }
 
 void sse_restart(struct sse *s) {
-    s->has_data = s->after_cr = false;
+    s->has_data = s->has_id = s->after_cr = false;
     buffer_clear(&s->line);
     buffer_clear(&s->name);
     buffer_clear(&s->data);
@@ -75,4 +87,5 @@ void sse_free(struct sse *s) {
     buffer_free(&s->line);
     buffer_free(&s->name);
     buffer_free(&s->data);
+    buffer_free(&s->next_id);
 }

@@ -11,8 +11,9 @@ struct sse {
      */
     void (*on_event)(void *context, const char *name, const char *data, size_t length);
     void *context;
-    struct buffer id; /* the last event id, which may have come without data */
-    struct buffer line, name, data;
+    struct buffer id; /* of the last event that came whole, with data or without */
+    struct buffer line, name, data, next_id;
+    bool has_id; /* next_id was set by the event that is coming */
     bool has_data;
     bool after_cr; /* a line feed now belongs to the line that has ended */
 };

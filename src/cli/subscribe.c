@@ -17,6 +17,7 @@
 #define SILENCE_S     60L /* heartbeats come more often: after this the connection is dead */
 #define FIRST_WAIT_MS 100
 #define MAX_WAIT_MS   5000
+#define STABLE_NS     5000000000u /* a stream that lasted so long was a good one */
 
 static const struct option long_options[] = {
     {"url", required_argument, NULL, 'u'},     {"key", required_argument, NULL, 'k'},
@@ -37,6 +38,7 @@ struct subscriber {
     bool timed_out;
     bool output_gone;
     long status;
+    bool is_stream; /* the answer is an event stream */
     CURL *easy;
     struct sse sse;
     struct buffer refusal; /* the body of an answer that is no stream */
@@ -45,8 +47,7 @@ struct subscriber {
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int number) {
-    (void)number;
-    interrupted = 1;
+    interrupted = number;
 }
 
 static bool is_over(const struct subscriber *s) {
@@ -65,7 +66,7 @@ static void print_value(json_t *value) {
     } else if (binary != NULL) {
         struct buffer bytes = {0};
         if (buffer_add_from_base64(&bytes, binary, strlen(binary)))
-            fwrite(bytes.data, 1, bytes.length, stdout);
+            fwrite(buffer_string(&bytes), 1, bytes.length, stdout);
         buffer_free(&bytes);
     }
 }
@@ -91,15 +92,22 @@ static void on_event(void *context, const char *name, const char *data, size_t l
     if (item != NULL)
         s->received++;
     json_decref(json);
-    if (fflush(stdout) != 0)
+    if (fflush(stdout) != 0 || ferror(stdout))
         s->output_gone = true;
+}
+
+static void look_at_answer(struct subscriber *s) {
+    const char *type = NULL;
+    curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &s->status);
+    curl_easy_getinfo(s->easy, CURLINFO_CONTENT_TYPE, &type);
+    s->is_stream = s->status == 200 && type != NULL && strcasestr(type, "text/event-stream");
 }
 
 static size_t on_bytes(char *bytes, size_t size, size_t count, void *context) {
     struct subscriber *s = context;
     if (s->status == 0)
-        curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &s->status);
-    if (s->status != 200)
+        look_at_answer(s);
+    if (!s->is_stream)
         return client_collect(bytes, size, count, &s->refusal);
     sse_feed(&s->sse, bytes, size * count);
     return is_over(s) ? 0 : size * count;
@@ -125,6 +133,7 @@ static CURLcode connect_once(struct subscriber *s) {
     if (s->page != NULL)
         buffer_add_format(&query, "%csequence_page=%s", query.length > 0 ? '&' : '?', s->page);
     s->status = 0;
+    s->is_stream = false;
     buffer_clear(&s->refusal);
     sse_restart(&s->sse);
     s->easy = client_topic(&s->client, s->cache, s->topic, buffer_string(&query), &headers);
@@ -147,15 +156,34 @@ static CURLcode connect_once(struct subscriber *s) {
     curl_easy_setopt(s->easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(s->easy, CURLOPT_XFERINFODATA, s);
     CURLcode result = curl_easy_perform(s->easy);
-    curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &s->status);
+    look_at_answer(s);
     curl_easy_cleanup(s->easy);
     curl_slist_free_all(headers);
     return result;
 }
 
-/* A refusal that coming again does not change. */
-static bool is_final(long status) {
-    return status >= 400 && status < 500 && status != 408 && status != 429;
+/* Whether coming again would end in the same way. */
+static bool is_final(const struct subscriber *s, CURLcode result) {
+    switch (result) {
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return true;
+    default:
+        return s->status != 0 && !s->is_stream && s->status < 500 && s->status != 408 &&
+               s->status != 429;
+    }
+}
+
+/* Once for each time that it is away, however often it is tried. */
+static void tell_retry(const struct subscriber *s, CURLcode result) {
+    if (s->is_stream) {
+        fprintf(stderr, "hookmoon: the connection to %s was lost; trying again\n", s->client.url);
+        return;
+    }
+    char *reason = client_reason(&s->client, result, s->status, &s->refusal);
+    fprintf(stderr, "hookmoon: %s; trying again\n", reason);
+    free(reason);
 }
 
 static void wait_ms(const struct subscriber *s, unsigned ms) {
@@ -171,30 +199,26 @@ static int outcome_of(const struct subscriber *s) {
         return CLI_FAILED;
     if (s->timed_out && s->count > 0 && s->received < s->count)
         return cli_fail("timed out after %" PRIu64 " of %" PRIu64 " items", s->received, s->count);
-    return interrupted ? 130 : CLI_OK;
+    return interrupted ? 128 + interrupted : CLI_OK;
 }
 
 static int subscribe(struct subscriber *s) {
     unsigned wait = FIRST_WAIT_MS;
     bool told = false;
     while (!is_over(s)) {
-        uint64_t before = s->received;
+        uint64_t before = s->received, started = clock_mono_ns();
         CURLcode result = connect_once(s);
-        bool streamed = s->status == 200;
         if (is_over(s))
             break;
-        if (is_final(s->status) || (result == CURLE_URL_MALFORMAT) ||
-            (!streamed && result == CURLE_UNSUPPORTED_PROTOCOL))
+        if (is_final(s, result))
             return client_fail(&s->client, result, s->status, &s->refusal);
-        if (streamed || s->received > before) {
+        if (s->received > before || (s->is_stream && clock_mono_ns() - started > STABLE_NS)) {
             wait = FIRST_WAIT_MS;
             told = false;
         }
-        if (!told) {
-            fprintf(stderr, "hookmoon: the connection to %s %s; trying again\n", s->client.url,
-                    streamed ? "was lost" : "cannot be made");
-            told = true;
-        }
+        if (!told)
+            tell_retry(s, result);
+        told = true;
         unsigned char jitter;
         RAND_bytes(&jitter, 1);
         wait_ms(s, wait / 2 + wait * jitter / 510);

@@ -39,7 +39,7 @@ static int run(int argc, char **argv) {
         {"libuv", uv_version_string()},
         {"libcurl", curl_version_info(CURLVERSION_NOW)->version},
         {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)},
-        {"jansson", JANSSON_VERSION},
+        {"jansson", jansson_version_str()},
     };
     if (as_json)
         putchar('{');

@@ -9,8 +9,9 @@
 
 #include "config/config_box.h"
 
+#include "base/similar.h"
+
 #define LISTED_BYTES 512
-#define WORD_BYTES   32 /* a longer one is similar to none */
 
 static bool is_identifier(const char *name) {
     if (isdigit((unsigned char)name[0]))
@@ -73,37 +74,12 @@ bool field_push_table(const struct table *t, const char *name, const char *what)
 
 /* ---- unknown names ---- */
 
-static unsigned least(unsigned a, unsigned b) {
-    return a < b ? a : b;
-}
-
-/* How many letters were mistaken, left out, added or swapped (Levenshtein, Damerau). */
-static unsigned distance(const char *a, const char *b) {
-    unsigned d[WORD_BYTES + 1][WORD_BYTES + 1];
-    size_t rows = strlen(a), columns = strlen(b);
-    if (rows > WORD_BYTES || columns > WORD_BYTES)
-        return WORD_BYTES;
-    for (size_t i = 0; i <= rows; i++) {
-        for (size_t j = 0; j <= columns; j++) {
-            if (i == 0 || j == 0) {
-                d[i][j] = (unsigned)(i + j);
-                continue;
-            }
-            d[i][j] = least(least(d[i - 1][j], d[i][j - 1]) + 1,
-                            d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
-        }
-    }
-    return d[rows][columns];
-}
-
 /* Two mistakes at most, and one in a short word. */
 static const char *similar(const char *name, const struct field *fields, size_t count) {
     const char *best = NULL;
-    unsigned bound = strlen(name) > 4 ? 3 : 2;
+    size_t bound = strlen(name) > 4 ? 3 : 2;
     for (size_t i = 0; i < count; i++) {
-        unsigned mistakes = distance(name, fields[i].name);
+        size_t mistakes = similar_distance(name, fields[i].name);
         if (mistakes < bound) {
             bound = mistakes;
             best = fields[i].name;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/utf8.h"
 
 /*
  * An event's blocks are cut from a piece of memory that belongs to its thread, in a row, and are
@@ -103,9 +104,77 @@ static bool take_fields(struct event *ev, struct error *e) {
     return true;
 }
 
+/* ---- the compact form ---- */
+
+struct cursor {
+    const char *at, *end;
+};
+
+static bool take_literal(struct cursor *c, const char *literal, size_t length) {
+    if ((size_t)(c->end - c->at) < length || memcmp(c->at, literal, length) != 0)
+        return false;
+    c->at += length;
+    return true;
+}
+
+/* A string without escapes; its copy, with a NUL, lies in the arena, which is large enough. */
+static bool take_string(struct cursor *c, const char **value) {
+    if (c->at == c->end || *c->at != '"')
+        return false;
+    const char *start = c->at + 1, *stop = memchr(start, '"', (size_t)(c->end - start));
+    if (stop == NULL)
+        return false;
+    size_t length = (size_t)(stop - start);
+    unsigned char bad = 0;
+    for (size_t i = 0; i < length; i++)
+        bad |= (unsigned char)start[i] < 0x20 || start[i] == '\\';
+    if (bad != 0 || !utf8_valid(start, length))
+        return false;
+    char *copy = arena.bytes + arena.used;
+    memcpy(copy, start, length);
+    copy[length] = '\0';
+    arena.used += length + 1;
+    *value = copy;
+    c->at = stop + 1;
+    return true;
+}
+
+/* At most 18 digits, which fit; no sign, no zero in front. */
+static bool take_integer(struct cursor *c, int64_t *value) {
+    const char *start = c->at;
+    *value = 0;
+    while (c->at < c->end && *c->at >= '0' && *c->at <= '9' && c->at - start < 18)
+        *value = *value * 10 + (*c->at++ - '0');
+    return c->at > start && (*start != '0' || c->at == start + 1);
+}
+
+bool event_parse_compact(struct event *ev, const char *body, size_t length) {
+#define KEY(text) text, sizeof(text) - 1
+    struct cursor c = {body, body + length};
+    *ev = (struct event){0};
+    if (length >= ARENA_BYTES) /* the copies, with their NULs, are shorter than the body */
+        return false;
+    arena.used = 0;
+    bool good = take_literal(&c, KEY("{\"cache\":")) && take_string(&c, &ev->cache) &&
+                take_literal(&c, KEY(",\"topic\":")) && take_string(&c, &ev->topic) &&
+                take_literal(&c, KEY(",\"event_timestamp\":")) &&
+                take_integer(&c, &ev->event_timestamp) &&
+                take_literal(&c, KEY(",\"publish_timestamp\":")) &&
+                take_integer(&c, &ev->publish_timestamp) &&
+                take_literal(&c, KEY(",\"topic_sequence_number\":")) &&
+                take_integer(&c, &ev->sequence_number) && take_literal(&c, KEY(",\"token_id\":")) &&
+                take_string(&c, &ev->token_id) && take_literal(&c, KEY(",\"text\":")) &&
+                take_string(&c, &ev->text) && take_literal(&c, KEY("}")) && c.at == c.end;
+    if (!good)
+        event_clear(ev);
+    return good;
+#undef KEY
+}
+
 bool event_parse(struct event *ev, const char *body, size_t length, unsigned max_depth,
                  struct error *e) {
-    *ev = (struct event){0};
+    if (event_parse_compact(ev, body, length))
+        return true;
     if (length == 0)
         return error_set(e, ERROR_INVALID, "the body is empty; a JSON event is expected");
     if (json_nested_deeper(body, length, max_depth))

@@ -153,7 +153,7 @@ static int run(struct ingress *in, struct http_request *r, struct hook *h, const
     };
     request.body = http_request_body(r, &request.body_length);
     struct script_outcome outcome;
-    bool good = script_run(script, ev->json, ev->cache, ev->token_id, &request, &outcome, &why);
+    bool good = script_run(script, ev, &request, &outcome, &why);
     histogram_observe_ns(b->duration, outcome.duration_ns);
     metric_set(b->memory, (int64_t)script_memory(script));
     if (!good) {

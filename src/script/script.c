@@ -89,30 +89,53 @@ void script_free(struct script *s) {
     free(s);
 }
 
+static void set_string(lua_State *L, const char *name, const char *value) {
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static void set_integer(lua_State *L, const char *name, int64_t value) {
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static void push_fields(lua_State *L, const struct event *event) {
+    lua_createtable(L, 0, 7);
+    set_string(L, "cache", event->cache);
+    set_string(L, "topic", event->topic);
+    set_integer(L, "event_timestamp", event->event_timestamp);
+    set_integer(L, "publish_timestamp", event->publish_timestamp);
+    set_integer(L, "topic_sequence_number", event->sequence_number);
+    set_string(L, "token_id", event->token_id);
+    set_string(L, "text", event->text);
+}
+
 /* lua_CFunction: on_event(event), with the event as a light userdata. Raises what the script does.
  */
 static int call_handler(lua_State *L) {
-    const json_t *event = lua_touserdata(L, 1);
+    const struct event *event = lua_touserdata(L, 1);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &on_event_key);
-    lua_json_push(L, event);
+    if (event->json != NULL)
+        lua_json_push(L, event->json);
+    else
+        push_fields(L, event);
     lua_call(L, 1, 0);
     return 0;
 }
 
-bool script_run(struct script *s, json_t *event, const char *cache, const char *publisher_id,
-                const struct script_request *request, struct script_outcome *outcome,
-                struct error *e) {
+bool script_run(struct script *s, const struct event *event, const struct script_request *request,
+                struct script_outcome *outcome, struct error *e) {
     lua_publish_clear(s);
     *outcome = (struct script_outcome){0};
     if (s->lua == NULL && !open_state(s, e))
         return false;
     s->in_event = true;
-    s->cache = cache;
-    s->publisher_id = publisher_id;
+    s->cache = event->cache;
+    s->publisher_id = event->token_id;
     s->request = request;
     sandbox_begin(s);
     lua_pushcfunction(s->lua, call_handler);
-    lua_pushlightuserdata(s->lua, event);
+    lua_pushlightuserdata(s->lua, (void *)(uintptr_t)event);
     bool good = sandbox_call(s, 1, 0) == LUA_OK;
     uint64_t ended_ns = clock_mono_ns();
     outcome->duration_ns = ended_ns - s->started_ns;

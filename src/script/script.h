@@ -27,6 +27,18 @@ struct script_limits {
     const char *library; /* the folder of lua-lib, borrowed; NULL: none */
 };
 
+/* An event as the gateway decoded it. Strings are borrowed. */
+struct event {
+    json_t *json; /* the whole object; NULL: it has the fields below and no other */
+    const char *cache;
+    const char *topic;
+    const char *token_id;
+    const char *text;
+    int64_t event_timestamp;
+    int64_t publish_timestamp;
+    int64_t sequence_number;
+};
+
 /* What the script sees as `request`; all borrowed for the run. */
 struct script_request {
     const char *id;
@@ -59,9 +71,8 @@ void script_free(struct script *s);
  * Calls on_event(event). False when it failed: `e` holds the message (file:line), and
  * script_traceback the rest; nothing is to be published then.
  */
-bool script_run(struct script *s, json_t *event, const char *cache, const char *publisher_id,
-                const struct script_request *request, struct script_outcome *outcome,
-                struct error *e);
+bool script_run(struct script *s, const struct event *event, const struct script_request *request,
+                struct script_outcome *outcome, struct error *e);
 /* Of the last failed run; "" when there is none. */
 const char *script_traceback(const struct script *s);
 /* Bytes that the state holds now. */

@@ -8,6 +8,10 @@ static void on_event(void *context, const char *name, const char *data, size_t l
     buffer_add_format(all, "[%s|%.*s]", name, (int)length, data);
 }
 
+static void feed(struct sse *s, const char *text) {
+    sse_feed(s, text, strlen(text));
+}
+
 /* What `stream` says, fed in pieces of each size. */
 static void expect(const char *stream, const char *events, const char *id) {
     size_t length = strlen(stream);
@@ -44,7 +48,8 @@ static void test_comments_and_unknown_fields_are_passed_over(void **state) {
 
 static void test_an_id_without_data_counts_and_half_an_event_does_not(void **state) {
     (void)state;
-    expect("id: 7:0\n\ndata: never ended\n", "", "7:0");
+    expect("id: 7:0\n\nid: 7:1\ndata: never ended\n", "", "7:0");
+    expect("id: 7:1\ndata: x\n\nid\n\n", "[|x]", "");
     expect("event: x\n\ndata: y\n\n", "[|y]", "");
 }
 
@@ -53,11 +58,12 @@ static void test_a_new_connection_forgets_what_was_half_done(void **state) {
     struct buffer all = {0};
     struct sse s;
     sse_init(&s, on_event, &all);
-    sse_feed(&s, "id: 1:1\ndata: half", 18);
+    feed(&s, "id: 1:1\ndata: whole\n\nevent: gap\nid: 1:2\ndata: half");
     sse_restart(&s);
-    sse_feed(&s, "data: whole\n\n", 13);
-    assert_string_equal(all.data, "[|whole]");
-    assert_string_equal(s.id.data, "1:1");
+    assert_string_equal(buffer_string(&s.id), "1:1");
+    feed(&s, "data: whole\n\n");
+    assert_string_equal(buffer_string(&all), "[|whole][|whole]");
+    assert_string_equal(buffer_string(&s.id), "1:1");
     sse_free(&s);
     buffer_free(&all);
 }

@@ -23,6 +23,40 @@ static void test_momentos_own_example_is_decoded(void **state) {
     event_clear(&ev);
 }
 
+static void test_the_compact_form_is_taken_apart_directly_and_nothing_else(void **state) {
+    (void)state;
+    struct event ev;
+    assert_true(event_parse_compact(&ev, good, strlen(good)));
+    assert_null(ev.json);
+    assert_string_equal(ev.text, "Here I am!!");
+    event_clear(&ev);
+    static const char *const changes[][2] = {
+        {"\"text\"", " \"text\""},
+        {"!!", "\\n"},
+        {"!!", "\n"},
+        {"!!", "\xff"},
+        {":1,", ":01,"},
+        {":1,", ":-1,"},
+        {":1,", ":1.0,"},
+        {":1,", ":,"},
+        {"}", "} "},
+        {"}", ""},
+        {"\"cache\"", "\"Cache\""},
+        {":1,", ":9223372036854775807,"},
+    };
+    for (size_t i = 0; i < COUNT_OF(changes); i++) {
+        const char *at = strstr(good, changes[i][0]);
+        char *other = xasprintf("%.*s%s%s", (int)(at - good), good, changes[i][1],
+                                at + strlen(changes[i][0]));
+        if (event_parse_compact(&ev, other, strlen(other)))
+            fail_msg("taken: %s", other);
+        free(other);
+    }
+    char *large = xasprintf("{\"cache\":\"%010000d\"", 0);
+    assert_false(event_parse_compact(&ev, large, strlen(large)));
+    free(large);
+}
+
 static void test_further_fields_are_kept(void **state) {
     (void)state;
     struct event ev;
@@ -88,6 +122,7 @@ static void test_deep_nesting_is_refused_before_it_is_decoded(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_momentos_own_example_is_decoded),
+        cmocka_unit_test(test_the_compact_form_is_taken_apart_directly_and_nothing_else),
         cmocka_unit_test(test_further_fields_are_kept),
         cmocka_unit_test(test_what_is_wrong_is_said),
         cmocka_unit_test(test_deep_nesting_is_refused_before_it_is_decoded),

@@ -69,7 +69,9 @@ static inline bool run_load(struct run *r, const char *source) {
 /* on_event({text = text}), and the first message it published, or NULL. */
 static inline const char *run_text(struct run *r, const char *text) {
     json_t *event = json_pack("{s:s}", "text", text);
-    bool good = script_run(r->script, event, "chat", "ada", NULL, &r->outcome, &r->error);
+    bool good =
+        script_run(r->script, &(struct event){.json = event, .cache = "chat", .token_id = "ada"},
+                   NULL, &r->outcome, &r->error);
     json_decref(event);
     return good && r->outcome.publish_count > 0 ? r->outcome.publishes[0].item->value : NULL;
 }

@@ -332,7 +332,9 @@ static void test_request_is_made_as_it_is_read(void **state) {
     json_t *event = json_object();
     for (int i = 0; i < 2; i++) {
         request.body = i == 0 ? "{}" : "[]";
-        assert_true(script_run(r.script, event, "c", "", &request, &r.outcome, &r.error));
+        assert_true(script_run(r.script,
+                               &(struct event){.json = event, .cache = "c", .token_id = ""},
+                               &request, &r.outcome, &r.error));
         assert_string_equal(r.outcome.publishes[0].item->value,
                             i == 0 ? "POST /hooks/s h {} 1 a, b nil nil true 7"
                                    : "POST /hooks/s h [] 1 a, b nil nil true 7");

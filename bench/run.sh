@@ -253,8 +253,8 @@ Settings: one worker each, servers pinned to core $((cores - 1)) and clients to 
 
 ## The full job
 
-Authenticate (HMAC-SHA3-256), decode, check the event and that it is no duplicate, upper-case in Lua, publish to a memory topic with one event-stream
-subscriber; 190-byte events, all different. \`wrk -t1 -c64 -d${seconds}s -s bench/post.lua\`
+Authenticate (HMAC-SHA3-256), decode, check the event and that it is no duplicate, upper-case in Lua,
+publish to a memory topic with one event-stream subscriber; 190-byte events, all different. \`wrk -t1 -c64 -d${seconds}s -s bench/post.lua\`
 
 | server | answered/s | delivered/s | p99 | hookmoon's answered | hookmoon's delivered |
 |---|---|---|---|---|---|
@@ -292,7 +292,7 @@ $profile
 \`\`\`
 
 About half is the kernel's: a read, a write and its way through the loopback for each request, which bare
-libmicrohttpd pays as well. Of the rest, decoding JSON (jansson, libc) costs most, then the signature
-(libcrypto); Lua is a few percent.
+libmicrohttpd pays as well. Of the rest, memory and copies (libc), the signature (libcrypto) and our own
+checks and broker cost about the same; Lua is a few percent.
 END
 cat $results

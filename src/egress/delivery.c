@@ -6,6 +6,9 @@
 #include "egress/momento_event.h"
 
 #define ANSWER_BYTES (64 * 1024)
+/* A connection that was idle for longer is not used again: the other side may be about to close it,
+ * and an item that is lost to that is not sent again. */
+#define IDLE_SECONDS 1
 
 static const char user_agent[] =
     "Momento/1.0 (Webhooks; +https://docs.momentohq.com/topics/webhooks)";
@@ -28,6 +31,7 @@ struct delivery {
     struct curl_slist *headers;
     struct buffer body;
     struct item *item; /* NULL: nothing is in flight */
+    bool sent;         /* from here on it may have arrived */
     size_t answered;   /* bytes of the answer's body */
     uint64_t started_ns, duration_ns;
     char message[CURL_ERROR_SIZE];
@@ -56,10 +60,22 @@ static enum delivery_outcome outcome_of(CURLcode result, long status) {
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
         return DELIVERY_TLS;
     default:
         return DELIVERY_OTHER;
     }
+}
+
+static void explain(const struct delivery *d, CURLcode result, long status, char *why,
+                    size_t size) {
+    enum delivery_outcome outcome = outcome_of(result, status);
+    if (outcome == DELIVERY_OK || outcome == DELIVERY_REDIRECT || outcome == DELIVERY_STATUS)
+        snprintf(why, size, "status %ld", status);
+    else if (result == CURLE_ABORTED_BY_CALLBACK)
+        snprintf(why, size, "the connection was closed without an answer");
+    else
+        snprintf(why, size, "%s", d->message[0] != '\0' ? d->message : curl_easy_strerror(result));
 }
 
 static void on_done(struct curl_transfer *transfer, CURLcode result) {
@@ -67,18 +83,13 @@ static void on_done(struct curl_transfer *transfer, CURLcode result) {
     long status = 0;
     char why[CURL_ERROR_SIZE + 32];
     curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
-    enum delivery_outcome outcome = outcome_of(result, status);
-    if (outcome == DELIVERY_OK || outcome == DELIVERY_REDIRECT || outcome == DELIVERY_STATUS)
-        snprintf(why, sizeof why, "status %ld", status);
-    else
-        snprintf(why, sizeof why, "%s",
-                 d->message[0] != '\0' ? d->message : curl_easy_strerror(result));
+    explain(d, result, status, why, sizeof why);
     d->duration_ns = clock_mono_ns() - d->started_ns;
     /* Taken out, so that it may be started again in there. */
     struct item *item = d->item;
     d->item = NULL;
     let_go(d);
-    d->target.ended(d, item, outcome, why);
+    d->target.ended(d, item, outcome_of(result, status), why);
     item_unref(item);
 }
 
@@ -87,6 +98,18 @@ static size_t on_answer(char *bytes, size_t size, size_t count, void *context) {
     struct delivery *d = context;
     d->answered += size * count;
     return d->answered <= ANSWER_BYTES ? size * count : 0;
+}
+
+/* CURLOPT_PREREQFUNCTION, before a request goes out. libcurl sends again of itself when a
+ * connection that was kept dies before a byte of an answer, but the item may have arrived: it is
+ * sent once. */
+static int on_sending(void *context, char *local_address, char *address, int local_port, int port) {
+    (void)local_address, (void)address, (void)local_port, (void)port;
+    struct delivery *d = context;
+    if (d->sent)
+        return CURL_PREREQFUNC_ABORT;
+    d->sent = true;
+    return CURL_PREREQFUNC_OK;
 }
 
 static void set_fixed_options(struct delivery *d) {
@@ -99,8 +122,13 @@ static void set_fixed_options(struct delivery *d) {
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)d->target.timeout_ms);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)IDLE_SECONDS);
+    /* Else the end of a transfer waits, and with it the loop, until the name is looked up. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* the environment must not redirect us */
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, d->message);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_sending);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, d);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, d);
 }
@@ -139,6 +167,7 @@ static bool make_headers(struct delivery *d) {
     d->headers = curl_slist_append(NULL, "Content-Type: application/json");
     d->headers = curl_slist_append(d->headers, line);
     d->headers = curl_slist_append(d->headers, "Expect:");
+    d->headers = curl_slist_append(d->headers, "Accept:");
     if (d->item->request_id[0] != '\0') {
         snprintf(id, sizeof id, "%s%s", request, d->item->request_id);
         d->headers = curl_slist_append(d->headers, id);
@@ -149,6 +178,7 @@ static bool make_headers(struct delivery *d) {
 bool delivery_start(struct delivery *d, struct item *item) {
     const struct config_webhook *w = d->target.webhook;
     d->item = item;
+    d->sent = false;
     d->answered = 0;
     d->message[0] = '\0';
     d->started_ns = clock_mono_ns();
@@ -162,6 +192,7 @@ bool delivery_start(struct delivery *d, struct item *item) {
     if (curl_loop_add(d->loop, d->easy, &d->transfer))
         return true;
 fail:
+    d->item = NULL; /* stays the caller's */
     let_go(d);
     return false;
 }

@@ -41,7 +41,7 @@ struct delivery *delivery_new(struct curl_loop *loop, const struct delivery_targ
 void delivery_free(struct delivery *d);
 
 /* Sends; takes the caller's reference to `item`. `ended` is called later, once; the delivery may be
- * started again there. False when it could not even be started. */
+ * started again there. False when it could not even be started; the item is still the caller's. */
 bool delivery_start(struct delivery *d, struct item *item);
 void *delivery_context(const struct delivery *d);
 /* Of the attempt that ended. */

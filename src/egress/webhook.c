@@ -7,6 +7,12 @@
 
 #define BATCH 64
 
+/* What is logged once a second at most: how many there were since the last line. */
+struct quiet {
+    uint64_t logged_second;
+    uint64_t since;
+};
+
 /* A webhook that this worker owns. */
 struct webhook {
     struct webhook_sender *sender;
@@ -23,8 +29,8 @@ struct webhook {
     char *place; /* the URL without what may be secret in it */
     struct metric *outcomes[DELIVERY_OUTCOMES], *dropped, *queued;
     struct histogram *duration;
-    uint64_t logged_second; /* a dead destination would fill the log: a line a second */
-    unsigned not_logged;
+    /* A dead or slow destination would fill the log: of each kind, a line a second. */
+    struct quiet failures, losses;
 };
 
 struct webhook_sender {
@@ -33,6 +39,33 @@ struct webhook_sender {
     struct webhook *webhooks;
     size_t count;
 };
+
+/* ---- the log ---- */
+
+/* Adds to what is to be logged; true when now is the time for a line about all of `since`. */
+static bool quiet_add(struct quiet *q, uint64_t count) {
+    uint64_t second = clock_mono_ns() / 1000000000u;
+    q->since += count;
+    if (second == q->logged_second)
+        return false;
+    q->logged_second = second;
+    return true;
+}
+
+static void log_losses(struct webhook *w, const char *why) {
+    log_warn("webhook items dropped", LOG_STR("webhook", w->label),
+             LOG_INT("items", w->losses.since), LOG_STR("why", why));
+    w->losses.since = 0;
+}
+
+static void log_failure(struct webhook *w, const struct item *item, const char *why) {
+    if (!quiet_add(&w->failures, 1))
+        return;
+    log_warn("webhook delivery failed", LOG_STR("webhook", w->label), LOG_STR("url", w->place),
+             LOG_STR("why", why), LOG_INT("topic_sequence_number", item->number),
+             LOG_STR("request", item->request_id), LOG_INT("not_logged", w->failures.since - 1));
+    w->failures.since = 0;
+}
 
 /* ---- sending ---- */
 
@@ -61,24 +94,28 @@ static struct item *dequeue(struct webhook *w) {
     return item;
 }
 
-static void count_dropped(struct webhook *w, uint64_t count, const char *why) {
-    metric_add(w->dropped, (int64_t)count);
-    log_warn("webhook items dropped", LOG_STR("webhook", w->label), LOG_INT("items", count),
-             LOG_STR("why", why));
+static const char too_slow[] = "the destination does not keep up (limits.webhook_queue)";
+
+static size_t read_topic(struct webhook *w, struct item **items, size_t room) {
+    struct discontinuity d;
+    bool gap;
+    size_t count = subscription_read(w->subscription, items, room, &gap, &d);
+    if (gap) {
+        uint64_t lost = d.new_number - d.last_number - 1;
+        metric_add(w->dropped, (int64_t)lost);
+        if (quiet_add(&w->losses, lost))
+            log_losses(w, too_slow);
+    }
+    return count;
 }
 
 /* Fills the queue from the topic, as far as there is room. */
 static void fill(struct webhook *w) {
     struct item *items[BATCH];
-    struct discontinuity d;
-    bool gap;
     size_t limit = w->sender->options.config->limits.webhook_queue;
     while (w->waiting < limit) {
         size_t room = limit - w->waiting < BATCH ? limit - w->waiting : BATCH;
-        size_t count = subscription_read(w->subscription, items, room, &gap, &d);
-        if (gap)
-            count_dropped(w, d.new_number - d.last_number - 1,
-                          "the destination does not keep up (limits.webhook_queue)");
+        size_t count = read_topic(w, items, room);
         for (size_t i = 0; i < count; i++)
             enqueue(w, items[i]);
         if (count == 0)
@@ -99,23 +136,12 @@ static void send_waiting(struct webhook *w) {
                   LOG_STR("request", item->request_id));
         if (!delivery_start(d, item)) {
             metric_add(w->outcomes[DELIVERY_OTHER], 1);
+            log_failure(w, item, "the request could not be started");
+            item_unref(item);
             w->idle[w->idle_count++] = d;
         }
     }
     metric_set(w->queued, (int64_t)w->waiting);
-}
-
-static void log_failure(struct webhook *w, const struct item *item, const char *why) {
-    uint64_t second = clock_mono_ns() / 1000000000u;
-    if (second == w->logged_second) {
-        w->not_logged++;
-        return;
-    }
-    w->logged_second = second;
-    log_warn("webhook delivery failed", LOG_STR("webhook", w->label), LOG_STR("url", w->place),
-             LOG_STR("why", why), LOG_INT("topic_sequence_number", item->number),
-             LOG_STR("request", item->request_id), LOG_INT("not_logged", w->not_logged));
-    w->not_logged = 0;
 }
 
 static void on_ended(struct delivery *d, const struct item *item, enum delivery_outcome outcome,
@@ -198,10 +224,26 @@ static bool open_webhook(struct webhook_sender *s, struct webhook *w,
     return w->subscription != NULL;
 }
 
+/* Counts what waits, is in flight, or was not even read. */
+static void count_left(struct webhook *w) {
+    struct item *items[BATCH];
+    size_t left = w->waiting + w->count - w->idle_count, count;
+    while (w->subscription != NULL && (count = read_topic(w, items, BATCH)) > 0) {
+        left += count;
+        while (count > 0)
+            item_unref(items[--count]);
+    }
+    metric_add(w->dropped, (int64_t)left);
+    metric_set(w->queued, 0);
+    if (w->losses.since > 0)
+        log_losses(w, too_slow);
+    w->losses.since = left;
+    if (left > 0)
+        log_losses(w, "the gateway stops");
+}
+
 static void close_webhook(struct webhook *w) {
-    size_t lost = w->waiting + w->count - w->idle_count;
-    if (lost > 0)
-        count_dropped(w, lost, "the gateway stops");
+    count_left(w);
     subscription_close(w->subscription);
     for (size_t i = 0; i < w->count; i++)
         delivery_free(w->all[i]);
@@ -229,12 +271,14 @@ struct webhook_sender *webhook_sender_new(const struct webhook_options *o, struc
     return s;
 }
 
-bool webhook_sender_idle(const struct webhook_sender *s) {
+bool webhook_sender_idle(struct webhook_sender *s) {
+    bool idle = true;
     for (size_t i = 0; i < s->count; i++) {
-        if (s->webhooks[i].waiting > 0 || s->webhooks[i].idle_count < s->webhooks[i].count)
-            return false;
+        struct webhook *w = &s->webhooks[i];
+        on_ready(w); /* the mailbox may have news that it was not asked for yet */
+        idle = idle && w->waiting == 0 && w->idle_count == w->count;
     }
-    return true;
+    return idle;
 }
 
 void webhook_sender_free(struct webhook_sender *s) {

@@ -4,7 +4,8 @@
  *
  * One sender a worker, on its loop's thread; each webhook belongs to one worker. A publisher never
  * waits: a webhook is a subscriber with a bounded queue, and what falls out of it is counted and
- * logged. An item is sent once (at most once, as Momento does).
+ * logged. An item is sent once (at most once, as Momento does): what fails is not tried again, and
+ * neither is what a kept connection died with.
  */
 #ifndef HOOKMOON_EGRESS_WEBHOOK_H
 #define HOOKMOON_EGRESS_WEBHOOK_H
@@ -28,10 +29,11 @@ struct webhook_options {
 
 /* Subscribes to its webhooks' topics: whatever is published from now on is sent. */
 struct webhook_sender *webhook_sender_new(const struct webhook_options *o, struct error *e);
-/* True when nothing waits and nothing is in flight. */
-bool webhook_sender_idle(const struct webhook_sender *s);
-/* Drops what waits and is in flight (counted and logged). The loop must run once more afterwards
- * to free the handles. */
+/* True when nothing waits, nothing is in flight and nothing published is unread; reads and starts
+ * what it finds. */
+bool webhook_sender_idle(struct webhook_sender *s);
+/* Drops what waits, is in flight or unread (counted and logged). The loop must run once more
+ * afterwards to free the handles. */
 void webhook_sender_free(struct webhook_sender *s);
 
 #endif

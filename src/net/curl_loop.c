@@ -70,15 +70,19 @@ static int want_socket(CURL *easy, curl_socket_t socket, int what, void *context
         w->owner = cl;
         w->socket = socket;
         w->poll.data = w;
-        if (uv_poll_init_socket(cl->loop, &w->poll, socket) != 0) {
+        int failed = uv_poll_init_socket(cl->loop, &w->poll, socket);
+        if (failed != 0) {
+            /* Not -1, which ends every transfer there is and will be: this one times out. */
+            log_error("a connection cannot be watched", LOG_STR("why", uv_strerror(failed)));
             free(w);
-            return -1;
+            return 0;
         }
         curl_multi_assign(cl->multi, socket, w);
     }
     int events = (what & CURL_POLL_IN) != 0 ? UV_READABLE : 0;
     events |= (what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0;
-    return uv_poll_start(&w->poll, events, on_socket);
+    uv_poll_start(&w->poll, events, on_socket);
+    return 0;
 }
 
 /* CURLMOPT_TIMERFUNCTION */

@@ -12,7 +12,8 @@
 struct curl_loop;
 
 struct curl_loop *curl_loop_new(uv_loop_t *loop);
-/* Transfers must have ended or been cancelled. The loop must run once more to free the handles. */
+/* Transfers must have ended or been cancelled; not from within `done`. The loop must run once more
+ * to free the handles. */
 void curl_loop_free(struct curl_loop *cl);
 
 /*
@@ -23,7 +24,8 @@ struct curl_transfer {
     void (*done)(struct curl_transfer *t, CURLcode result);
 };
 bool curl_loop_add(struct curl_loop *cl, CURL *easy, struct curl_transfer *t);
-/* Ends a transfer without calling `done`. */
+/* Ends a transfer without calling `done`. Waits for the lookup of a name, unless the handle has
+ * CURLOPT_QUICK_EXIT. */
 void curl_loop_cancel(struct curl_loop *cl, CURL *easy);
 
 #endif

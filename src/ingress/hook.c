@@ -20,7 +20,7 @@ static bool may_log(struct hook_table *t) {
     uint64_t second = clock_mono_ns() / 1000000000u;
     if (second != t->log_second) {
         if (t->log_lines > LOG_LINES_PER_SECOND)
-            log_warn("more hook requests were refused than are logged",
+            log_warn("more hook requests were refused, repeated or failed than are logged",
                      LOG_INT("not_logged", t->log_lines - LOG_LINES_PER_SECOND));
         t->log_second = second;
         t->log_lines = 0;
@@ -123,8 +123,10 @@ static void each_argument(const void *source, http_each *each, void *context) {
     http_request_each_argument(source, each, context);
 }
 
-static void log_script_error(const struct http_request *r, const struct hook *h,
+static void log_script_error(struct ingress *in, const struct http_request *r, const struct hook *h,
                              const struct error *e, const char *traceback) {
+    if (!may_log(in->hooks))
+        return;
     log_error("script failed, nothing was published", LOG_STR("hook", h->name),
               LOG_STR("error", e->message), LOG_STR("traceback", traceback),
               LOG_STR("request", http_request_id(r)));
@@ -137,7 +139,7 @@ static int run(struct ingress *in, struct http_request *r, struct hook *h, const
     struct error why;
     struct script *script = hook_script(in->hooks, b, &why);
     if (script == NULL) {
-        log_script_error(r, h, &why, "");
+        log_script_error(in, r, h, &why, "");
         error_set(e, ERROR_INTERNAL, "the script does not load; the log has more (request %s)",
                   http_request_id(r));
         return -1;
@@ -157,13 +159,13 @@ static int run(struct ingress *in, struct http_request *r, struct hook *h, const
     histogram_observe_ns(b->duration, outcome.duration_ns);
     metric_set(b->memory, (int64_t)script_memory(script));
     if (!good) {
-        log_script_error(r, h, &why, script_traceback(script));
+        log_script_error(in, r, h, &why, script_traceback(script));
         error_set(e, ERROR_INTERNAL, "the script failed; the log has more (request %s)",
                   http_request_id(r));
         return -1;
     }
     if (!broker_publish(in->shared->broker, outcome.publishes, outcome.publish_count, &why)) {
-        log_script_error(r, h, &why, "");
+        log_script_error(in, r, h, &why, "");
         bool full = why.code == ERROR_LIMIT || why.code == ERROR_UNAVAILABLE;
         error_set(e, full ? ERROR_UNAVAILABLE : ERROR_INTERNAL,
                   "what the script published was refused; the log has more (request %s)",
@@ -180,8 +182,9 @@ static void run_once(struct ingress *in, struct http_request *r, struct hook *h,
     struct error e;
     switch (replay_begin(replay, f, clock_mono_ns())) {
     case REPLAY_DONE:
-        log_info("event was accepted before and is not run again", LOG_STR("hook", h->name),
-                 LOG_STR("request", http_request_id(r)));
+        if (may_log(in->hooks))
+            log_info("event was accepted before and is not run again", LOG_STR("hook", h->name),
+                     LOG_STR("request", http_request_id(r)));
         reply_json(r, 200, "{\"duplicate\":true}\n");
         return;
     case REPLAY_RUNNING:

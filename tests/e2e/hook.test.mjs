@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import test from 'node:test';
 
-import { event, secret, sign, start, until } from './gateway.mjs';
+import { event, secret, sign, sleep, start, until } from './gateway.mjs';
 
 const scripts = {
   'echo.lua': 'function on_event(event) publish("out", event.text) end',
@@ -200,6 +200,19 @@ test('a rate that is exceeded is told', async (t) => {
   assert.ok(refusals.length >= 6 && answers.some((r) => r.status === 200));
   assert.equal(refusals[0].headers.get('retry-after'), '1');
   await refused(refusals[0], 429, 'limit_exceeded', /rate/);
+});
+
+test('a flood of refusals does not flood the log', async (t) => {
+  const g = await start(t, { config: `workers = 1 ${config}`, scripts });
+  const body = event();
+  for (let round = 0; round < 2; round++) {
+    await Promise.all(Array.from({ length: 400 }, () => g.hook('echo', body, { signature: sign(body, 'wrong-secret') })));
+    await sleep(1100);
+  }
+  await g.hook('echo', body, { signature: null });
+  const line = await g.log({ message: 'more hook requests were refused, repeated or failed than are logged' });
+  assert.ok(line.not_logged > 0);
+  assert.ok(g.logs.filter((l) => l.message === 'hook refused').length < 600);
 });
 
 test('two lengths in one request are refused', async (t) => {

@@ -4,7 +4,7 @@ local dictionary = require "dictionary"
 local function translate(word, words)
   local found = words[word:lower()]
   if not found then return word end
-  if word:find("^%u") then return found:sub(1, 1):upper() .. found:sub(2) end
+  if word:find("^%u") and word ~= "I" then return found:sub(1, 1):upper() .. found:sub(2) end
   return found
 end
 

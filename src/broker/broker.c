@@ -83,13 +83,6 @@ bool broker_create_cache(struct broker *b, const char *name, struct error *e) {
     return fresh || error_set(e, ERROR_EXISTS, "there is a cache of that name already");
 }
 
-bool broker_has_cache(struct broker *b, const char *name) {
-    pthread_rwlock_rdlock(&b->lock);
-    bool found = find_cache(b, name) != NULL;
-    pthread_rwlock_unlock(&b->lock);
-    return found;
-}
-
 /* Makes the topic; the lock is held for writing. */
 static struct topic *make_topic(struct broker *b, const char *cache_name, const char *name,
                                 size_t length, struct error *e) {

@@ -34,7 +34,6 @@ void broker_free(struct broker *b);
 
 /* ERROR_INVALID (name), ERROR_EXISTS. */
 bool broker_create_cache(struct broker *b, const char *name, struct error *e);
-bool broker_has_cache(struct broker *b, const char *name);
 /* NULL when `name` may name a cache or topic (1..255 bytes of UTF-8 without control characters),
  * else what is wrong with it. */
 const char *broker_name_defect(const char *name, size_t length);

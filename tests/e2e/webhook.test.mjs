@@ -108,13 +108,13 @@ test('a destination that refuses, hangs or hangs up holds up nobody', async (t) 
   await new Promise((done) => dead.on('listening', done));
   t.after(() => dead.close());
   const g = await start(t, {
-    config: `limits.webhook_timeout = "300ms" limits.webhook_concurrency = 2 ${webhooks(
+    config: `limits.webhook_timeout = "2s" limits.webhook_concurrency = 2 ${webhooks(
       { ...hanging, name: 'hanging' }, { ...fine, name: 'fine' },
       { url: `http://127.0.0.1:${dead.address().port}/`, name: 'dead' },
       { url: 'http://127.0.0.1:1/', name: 'refusing' })}` });
   const began = Date.now();
   for (let i = 0; i < 6; i++) assert.equal((await g.publish('t', `${i}`)).status, 204);
-  assert.ok(Date.now() - began < 2000, 'publishing does not wait');
+  assert.ok(Date.now() - began < 10000, 'publishing does not wait');
   await until(() => fine.got.length === 6);
   const count = (name, word) => g.metric(`hookmoon_webhook_deliveries_total{webhook="chat/${name}",outcome="${word}"}`);
   await until(async () => await count('hanging', 'timeout') === 6);

@@ -30,7 +30,8 @@ static bool add_signers(struct hook *h, const struct config *c, const struct con
         if (!add_signer(h, own->secrets[i], e))
             return false;
     }
-    for (size_t i = 0; h->signer_count == 0 && i < c->webhook_count; i++) {
+    bool has_own = h->signer_count > 0;
+    for (size_t i = 0; !has_own && i < c->webhook_count; i++) {
         if (points_at(&c->webhooks[i], h->name) && !add_signer(h, c->webhooks[i].secret, e))
             return false;
     }

@@ -151,6 +151,18 @@ test('connections are used again', async (t) => {
   assert.equal(connections, 1);
 });
 
+test('a hook takes the secrets of all webhooks that point at it', async (t) => {
+  const g = await start(t, {
+    config: `webhooks = {
+      { cache = "chat", name = "a", topic = "a", url = "/hooks/up", secret = "the-secret-of-a" },
+      { cache = "chat", name = "b", topic = "b", url = "/hooks/up", secret = "the-secret-of-b" } }`,
+    scripts: { 'up.lua': 'function on_event(event) publish("out", event.text) end' } });
+  await g.publish('a', 'from a');
+  await g.texts('out', 1);
+  await g.publish('b', 'from b');
+  assert.deepEqual(await g.texts('out', 2), ['from a', 'from b']);
+});
+
 test('a hook that names secrets of its own does not take its webhook\'s', async (t) => {
   const g = await start(t, {
     config: `${webhooks({ url: '/hooks/up' })} hooks = { up = { secret = "another-secret" } }`,

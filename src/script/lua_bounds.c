@@ -9,8 +9,7 @@
 
 #define MAX_ITEMS 10000000
 
-/* Calls the function that a bounded one stands before, with all that it was given. */
-static int call_original(lua_State *L) {
+int lua_bounds_call_original(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
@@ -56,7 +55,7 @@ static int string_pattern(lua_State *L) {
     size_t length;
     luaL_checklstring(L, 1, &length);
     luaL_checkstring(L, 2);
-    int results = call_original(L);
+    int results = lua_bounds_call_original(L);
     sandbox_spend(L, length / 16);
     return results;
 }
@@ -73,7 +72,7 @@ static int string_gsub(lua_State *L) {
 }
 
 static int next_match(lua_State *L) {
-    int results = call_original(L);
+    int results = lua_bounds_call_original(L);
     sandbox_spend(L, 1);
     return results;
 }
@@ -81,7 +80,7 @@ static int next_match(lua_State *L) {
 static int string_gmatch(lua_State *L) {
     luaL_checkstring(L, 1);
     luaL_checkstring(L, 2);
-    call_original(L);
+    lua_bounds_call_original(L);
     lua_pushcclosure(L, next_match, 1);
     return 1;
 }
@@ -160,7 +159,7 @@ static int table_sort(lua_State *L) {
     for (lua_Integer left = size; left > 1; left /= 2)
         work += (uint64_t)size;
     sandbox_spend(L, work);
-    return call_original(L);
+    return lua_bounds_call_original(L);
 }
 
 /* table.concat(t [, separator [, first [, last]]]) */
@@ -173,7 +172,7 @@ static int table_concat(lua_State *L) {
     sandbox_spend(L, range(first, last));
     lua_pushinteger(L, last); /* so that it is not asked of `__len` again */
     lua_replace(L, 4);
-    return call_original(L);
+    return lua_bounds_call_original(L);
 }
 
 /* setmetatable(t, mt): no finalisers, which Lua runs without the count hook: one that loops could
@@ -199,7 +198,7 @@ static int set_metatable(lua_State *L) {
 static int guarded_handler(lua_State *L) {
     if (script_of(L)->exceeded != LIMIT_NONE)
         return 1;
-    return call_original(L);
+    return lua_bounds_call_original(L);
 }
 
 static int after_xpcall(lua_State *L, int status, lua_KContext context) {
@@ -224,7 +223,7 @@ static int guarded_xpcall(lua_State *L) {
 static int coroutine_create(lua_State *L) {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     sandbox_spend(L, SANDBOX_INTERVAL);
-    return call_original(L);
+    return lua_bounds_call_original(L);
 }
 
 /* The error of a wrapped coroutine becomes the caller's. */
@@ -273,7 +272,7 @@ static int coroutine_wrap(lua_State *L) {
 static int coroutine_close(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTHREAD);
     sandbox_spend(L, 0);
-    return call_original(L);
+    return lua_bounds_call_original(L);
 }
 
 static const struct {

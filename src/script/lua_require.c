@@ -117,21 +117,13 @@ static int require(lua_State *L) {
 
 /* ---- lua-cjson ---- */
 
-/* Calls the function of lua-cjson that is its upvalue. */
-static int call_cjson(lua_State *L) {
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
-}
-
 /* cjson.encode knows no bound but depth, and a small table that refers to itself over many ways, or
  * whose only item is at [1e9], makes a text without end: measured first. */
 static int cjson_encode(lua_State *L) {
     luaL_checkany(L, 1);
     lua_settop(L, 1);
     lua_json_bound(L, 1);
-    return call_cjson(L);
+    return lua_bounds_call_original(L);
 }
 
 static int cjson_decode(lua_State *L) {
@@ -140,13 +132,13 @@ static int cjson_decode(lua_State *L) {
     lua_json_bound(L, 1);
     lua_settop(L, 1);
     sandbox_spend(L, length / 8);
-    return call_cjson(L);
+    return lua_bounds_call_original(L);
 }
 
 /* cjson.encode_max_depth, cjson.decode_max_depth */
 static int cjson_max_depth(lua_State *L) {
     luaL_argcheck(L, luaL_optinteger(L, 1, 1) <= CJSON_DEPTH, 1, "the depth is 1000 at most");
-    return call_cjson(L);
+    return lua_bounds_call_original(L);
 }
 
 static const luaL_Reg cjson_guards[] = {

@@ -55,6 +55,9 @@ int sandbox_call(struct script *s, int arguments, int results);
 
 /* lua_bounds.c: puts functions with bounds in the place of some of Lua's own. */
 void lua_bounds_register(lua_State *L);
+/* Calls the function that a bounded one stands before (its first upvalue) with all that it was
+ * given; returns how many results it left. May raise. */
+int lua_bounds_call_original(lua_State *L);
 
 /* Each pushes its module's table. */
 int lua_json_open(lua_State *L);

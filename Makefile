@@ -8,9 +8,10 @@ ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
-PACKAGES := lua5.4 lua5.4-cjson libmicrohttpd libuv jansson libcurl libcrypto
+PACKAGES := lua5.4 lua5.4-cjson libmicrohttpd libnghttp2 libprotobuf-c libuv jansson libcurl \
+            libcrypto sqlite3
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-            -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla
+            -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wno-missing-braces
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fstack-clash-protection
 CFLAGS_release := -O2 -g $(HARDEN)
 CFLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -19,13 +20,18 @@ LDFLAGS_release := -pie -Wl,-z,relro,-z,now
 LDFLAGS_asan    := -fsanitize=address,undefined
 LDFLAGS_tsan    := -fsanitize=thread
 
-CFLAGS  += -std=gnu17 $(WARNINGS) $(CFLAGS_$(KIND)) -D_GNU_SOURCE -Isrc \
+# What protoc-c makes of our .proto files.
+GENERATED := build/generated
+PROTOS    := $(sort $(wildcard src/proto/*.proto))
+GENERATED_SOURCES := $(PROTOS:src/proto/%.proto=$(GENERATED)/%.pb-c.c)
+
+CFLAGS  += -std=gnu17 $(WARNINGS) $(CFLAGS_$(KIND)) -D_GNU_SOURCE -Isrc -isystem $(GENERATED) \
            $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LDFLAGS += $(LDFLAGS_$(KIND))
-LDLIBS  += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread
+LDLIBS  += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lwslay -lpthread
 
 SOURCES := $(sort $(wildcard src/*/*.c))
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED_SOURCES:%.c=$(BUILD)/%.o)
 # Everything but main, for the tests and fuzz targets to link with.
 LIBRARY := $(BUILD)/libhookmoon.a
 
@@ -47,6 +53,12 @@ $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  cc $<"
 	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OBJECTS): | $(GENERATED_SOURCES)
+
+$(GENERATED)/%.pb-c.c: src/proto/%.proto
+	@mkdir -p $(@D)
+	@protoc-c --proto_path=src/proto --c_out=$(GENERATED) $<
 
 -include $(OBJECTS:.o=.d)
 
@@ -87,11 +99,11 @@ FUZZ_SECONDS ?= 10
 FUZZ_CC ?= clang
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
-build/fuzz/%: tests/fuzz/fuzz_%.c $(SOURCES)
+build/fuzz/%: tests/fuzz/fuzz_%.c $(SOURCES) $(GENERATED_SOURCES)
 	@mkdir -p $(@D)
 	@$(FUZZ_CC) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	  -D_GNU_SOURCE -Isrc $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) -o $@ $< \
-	  $(filter-out src/cli/main.c,$(SOURCES)) $(LDLIBS)
+	  -D_GNU_SOURCE -Isrc -isystem $(GENERATED) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) \
+	  -o $@ $< $(filter-out src/cli/main.c,$(SOURCES)) $(GENERATED_SOURCES) $(LDLIBS)
 
 .PHONY: fuzz
 fuzz: $(FUZZ_TARGETS:%=build/fuzz/%) ## run each fuzz target for FUZZ_SECONDS
@@ -107,10 +119,10 @@ fuzz: $(FUZZ_TARGETS:%=build/fuzz/%) ## run each fuzz target for FUZZ_SECONDS
 C_FILES := $(shell find src tests bench -name '*.[ch]' -not -path '*/node_modules/*' 2>/dev/null)
 
 .PHONY: lint
-lint: ## check the formatting and run clang-tidy
+lint: $(GENERATED_SOURCES) ## check the formatting and run clang-tidy
 	@clang-format --dry-run --Werror $(C_FILES) && echo "== formatting is good"
 	@mkdir -p build && printf '%s\n' $(SOURCES) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet "$$@" -- \
-	  -std=gnu17 -D_GNU_SOURCE -Isrc $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)' tidy \
+	  -std=gnu17 -D_GNU_SOURCE -Isrc -isystem $(GENERATED) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)' tidy \
 	  >build/tidy.log 2>&1 || { grep -v 'warnings generated' build/tidy.log; exit 1; }
 	@echo "== clang-tidy is content"
 

@@ -3,8 +3,10 @@
 # `install-deps.sh test` for the tests as well, `install-deps.sh bench` for the benchmark as well.
 set -eu
 packages="gcc make pkg-config liblua5.4-dev lua-cjson-dev libmicrohttpd-dev libuv1-dev uthash-dev
-libjansson-dev libcurl4-openssl-dev libssl-dev libxxhash-dev"
-test_packages="libcmocka-dev clang libclang-rt-dev clang-tidy clang-format curl nodejs npm"
+libjansson-dev libcurl4-openssl-dev libssl-dev libxxhash-dev libnghttp2-dev libprotobuf-c-dev
+protobuf-c-compiler libsqlite3-dev libwslay-dev"
+test_packages="libcmocka-dev clang libclang-rt-dev clang-tidy clang-format curl nodejs npm
+chromium"
 bench_packages="wrk nginx-core libnginx-mod-http-lua libnginx-mod-nchan lua-cjson linux-perf"
 case "${1:-run}" in
 test) packages="$packages $test_packages" ;;

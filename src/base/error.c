@@ -16,6 +16,10 @@ static const struct {
     {ERROR_EXISTS, 409, "already_exists"},
     {ERROR_TOO_LARGE, 413, "payload_too_large"},
     {ERROR_LIMIT, 429, "limit_exceeded"},
+    {ERROR_SUBSCRIBERS, 429, "limit_exceeded"},
+    {ERROR_PRECONDITION, 409, "failed_precondition"},
+    {ERROR_UNIMPLEMENTED, 501, "unimplemented"},
+    {ERROR_DEADLINE, 504, "deadline_exceeded"},
     {ERROR_INTERNAL, 500, "internal"},
     {ERROR_UNAVAILABLE, 503, "unavailable"},
 };

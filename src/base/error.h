@@ -16,6 +16,10 @@ enum error_code {
     ERROR_EXISTS,          /* 409 */
     ERROR_TOO_LARGE,       /* 413 */
     ERROR_LIMIT,           /* a rate or count limit: 429 */
+    ERROR_SUBSCRIBERS,     /* the limit of subscribers: 429 */
+    ERROR_PRECONDITION,    /* not in this state of things: 409 */
+    ERROR_UNIMPLEMENTED,   /* 501 */
+    ERROR_DEADLINE,        /* the caller's time is over: 504 */
     ERROR_INTERNAL,        /* ours, or a script's: 500 */
     ERROR_UNAVAILABLE,     /* try again later: 503 */
 };

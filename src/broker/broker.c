@@ -17,33 +17,41 @@ struct broker {
     struct broker_limits limits;
     pthread_rwlock_t lock; /* guards the table of caches and each cache's table of topics */
     struct cache *caches;
+    uint64_t page_floor; /* guarded by the lock: no new topic's page is below */
     _Atomic uint64_t published;
     _Atomic uint64_t subscribers;
     _Atomic uint64_t topics;
     _Atomic uint64_t discontinuities;
 };
 
-struct broker *broker_new(const struct broker_limits *limits) {
+struct broker *broker_new(const struct broker_limits *limits, uint64_t page_floor) {
     struct broker *b = xcalloc(1, sizeof *b);
     b->limits = *limits;
+    b->page_floor = page_floor;
     pthread_rwlock_init(&b->lock, NULL);
     return b;
+}
+
+/* Takes it and its topics out of the tables; nobody finds them any more. */
+static void drop_cache(struct broker *b, struct cache *cache) {
+    struct topic *topic, *next;
+    HASH_ITER(hh, cache->topics, topic, next) {
+        HASH_DEL(cache->topics, topic);
+        atomic_fetch_sub_explicit(&b->topics, 1, memory_order_relaxed);
+        topic_delete(topic);
+        topic_unref(topic);
+    }
+    HASH_DEL(b->caches, cache);
+    free(cache->name);
+    free(cache);
 }
 
 void broker_free(struct broker *b) {
     if (b == NULL)
         return;
-    struct cache *cache, *next_cache;
-    HASH_ITER(hh, b->caches, cache, next_cache) {
-        struct topic *topic, *next_topic;
-        HASH_ITER(hh, cache->topics, topic, next_topic) {
-            HASH_DEL(cache->topics, topic);
-            topic_free(topic);
-        }
-        HASH_DEL(b->caches, cache);
-        free(cache->name);
-        free(cache);
-    }
+    struct cache *cache, *next;
+    HASH_ITER(hh, b->caches, cache, next)
+    drop_cache(b, cache);
     pthread_rwlock_destroy(&b->lock);
     free(b);
 }
@@ -83,27 +91,82 @@ bool broker_create_cache(struct broker *b, const char *name, struct error *e) {
     return fresh || error_set(e, ERROR_EXISTS, "there is a cache of that name already");
 }
 
+static uint64_t now_s(void) {
+    return (uint64_t)(clock_wall_ms() / 1000);
+}
+
+static bool no_cache(const char *name, struct error *e) {
+    return error_set(e, ERROR_NOT_FOUND, "there is no cache \"%s\"", name);
+}
+
+bool broker_delete_cache(struct broker *b, const char *name, struct error *e) {
+    pthread_rwlock_wrlock(&b->lock);
+    struct cache *cache = find_cache(b, name);
+    bool found = cache != NULL;
+    if (found) {
+        drop_cache(b, cache);
+        /* Topics of the same names get larger pages, even within this second. */
+        uint64_t now = now_s();
+        b->page_floor = (now > b->page_floor ? now : b->page_floor) + 1;
+    }
+    pthread_rwlock_unlock(&b->lock);
+    return found || no_cache(name, e);
+}
+
+bool broker_flush_cache(struct broker *b, const char *name, struct error *e) {
+    pthread_rwlock_rdlock(&b->lock);
+    struct cache *cache = find_cache(b, name);
+    for (struct topic *t = cache != NULL ? cache->topics : NULL; t != NULL; t = t->hh.next)
+        topic_flush(t);
+    pthread_rwlock_unlock(&b->lock);
+    return cache != NULL || no_cache(name, e);
+}
+
+bool broker_has_cache(struct broker *b, const char *name) {
+    pthread_rwlock_rdlock(&b->lock);
+    bool has = find_cache(b, name) != NULL;
+    pthread_rwlock_unlock(&b->lock);
+    return has;
+}
+
+void broker_each_cache(struct broker *b,
+                       void (*each)(void *context, const char *name, unsigned topics),
+                       void *context) {
+    pthread_rwlock_rdlock(&b->lock);
+    for (struct cache *cache = b->caches; cache != NULL; cache = cache->hh.next)
+        each(context, cache->name, HASH_COUNT(cache->topics));
+    pthread_rwlock_unlock(&b->lock);
+}
+
+uint64_t broker_page_floor(struct broker *b) {
+    pthread_rwlock_rdlock(&b->lock);
+    uint64_t floor = b->page_floor;
+    pthread_rwlock_unlock(&b->lock);
+    return floor;
+}
+
 /* Makes the topic; the lock is held for writing. */
 static struct topic *make_topic(struct broker *b, const char *cache_name, const char *name,
                                 size_t length, struct error *e) {
     struct cache *cache = find_cache(b, cache_name);
     if (cache == NULL) {
-        error_set(e, ERROR_NOT_FOUND, "there is no cache \"%s\"", cache_name);
+        no_cache(cache_name, e);
         return NULL;
     }
     struct topic *topic = NULL;
     HASH_FIND(hh, cache->topics, name, length, topic);
     if (topic != NULL)
-        return topic;
+        return topic_ref(topic);
     if (HASH_COUNT(cache->topics) >= b->limits.topics) {
         error_set(e, ERROR_LIMIT, "the cache has as many topics as it may have (%u)",
                   b->limits.topics);
         return NULL;
     }
-    topic = topic_new(name, length);
+    uint64_t now = now_s();
+    topic = topic_new(name, length, now > b->page_floor ? now : b->page_floor);
     HASH_ADD_KEYPTR(hh, cache->topics, topic->name, length, topic);
     atomic_fetch_add_explicit(&b->topics, 1, memory_order_relaxed);
-    return topic;
+    return topic_ref(topic);
 }
 
 struct topic *broker_open_topic(struct broker *b, const char *cache_name, const char *name,
@@ -114,6 +177,8 @@ struct topic *broker_open_topic(struct broker *b, const char *cache_name, const 
     struct cache *cache = find_cache(b, cache_name);
     if (cache != NULL)
         HASH_FIND(hh, cache->topics, name, length, topic);
+    if (topic != NULL)
+        topic_ref(topic);
     pthread_rwlock_unlock(&b->lock);
     if (topic != NULL)
         return topic;
@@ -143,6 +208,8 @@ bool broker_publish(struct broker *b, const struct publish *list, size_t count, 
         topic_append(topics[i], list[i].item, b->limits.retained_items, b->limits.retained_bytes);
     if (good)
         atomic_fetch_add_explicit(&b->published, count, memory_order_relaxed);
+    for (size_t i = 0; i < count && topics[i] != NULL; i++)
+        topic_unref(topics[i]);
     if (topics != few)
         free(topics);
     return good;
@@ -153,12 +220,24 @@ bool broker_count_subscriber(struct broker *b, struct error *e) {
     if (before < b->limits.subscribers)
         return true;
     broker_uncount_subscriber(b);
-    return error_set(e, ERROR_LIMIT, "as many subscribers as allowed are connected (%u)",
+    return error_set(e, ERROR_SUBSCRIBERS, "as many subscribers as allowed are connected (%u)",
                      b->limits.subscribers);
 }
 
 void broker_uncount_subscriber(struct broker *b) {
     atomic_fetch_sub_explicit(&b->subscribers, 1, memory_order_relaxed);
+}
+
+bool broker_topic_position(struct broker *b, const char *cache, const char *topic,
+                           struct resume *position, struct error *e) {
+    struct topic *t = broker_open_topic(b, cache, topic, e);
+    if (t == NULL)
+        return false;
+    pthread_mutex_lock(&t->lock);
+    *position = (struct resume){.page = t->page, .number = t->next};
+    pthread_mutex_unlock(&t->lock);
+    topic_unref(t);
+    return true;
 }
 
 void broker_count_discontinuity(struct broker *b) {

@@ -28,15 +28,37 @@ struct broker_limits {
     size_t message_bytes;    /* per item */
 };
 
-struct broker *broker_new(const struct broker_limits *limits);
+/* A topic's page is the second it was made in, but at least `page_floor`. */
+struct broker *broker_new(const struct broker_limits *limits, uint64_t page_floor);
 /* Every mailbox must be freed before. */
 void broker_free(struct broker *b);
+/* It rises so that a topic that is made anew has a larger page than it ever had. */
+uint64_t broker_page_floor(struct broker *b);
 
 /* ERROR_INVALID (name), ERROR_EXISTS. */
 bool broker_create_cache(struct broker *b, const char *name, struct error *e);
+/* Its topics go with it; their subscriptions end. ERROR_NOT_FOUND. */
+bool broker_delete_cache(struct broker *b, const char *name, struct error *e);
+/* Drops what its topics retain. Numbers go on, subscribers stay. ERROR_NOT_FOUND. */
+bool broker_flush_cache(struct broker *b, const char *name, struct error *e);
+bool broker_has_cache(struct broker *b, const char *name);
+/* Calls `each` for every cache, in no order, under the broker's lock: call nothing of it there. */
+void broker_each_cache(struct broker *b,
+                       void (*each)(void *context, const char *name, unsigned topics),
+                       void *context);
 /* NULL when `name` may name a cache or topic (1..255 bytes of UTF-8 without control characters),
  * else what is wrong with it. */
 const char *broker_name_defect(const char *name, size_t length);
+
+/* Where to start. number 0: only what is published from now on. */
+struct resume {
+    uint64_t page;   /* 0: unknown */
+    uint64_t number; /* the next one expected */
+};
+
+/* Where the topic (made, if need be) stands: its page and the number to be published next. */
+bool broker_topic_position(struct broker *b, const char *cache, const char *topic,
+                           struct resume *position, struct error *e);
 
 /* One message to publish; the strings are borrowed for the call. */
 struct publish {
@@ -61,22 +83,18 @@ void mailbox_free(struct mailbox *m);
 /* Calls `on_ready` of each subscription whose topic has news. Owner thread. */
 void mailbox_dispatch(struct mailbox *m);
 
-/* Where to start. number 0: only what is published from now on. */
-struct resume {
-    uint64_t page;   /* 0: unknown */
-    uint64_t number; /* the next one expected */
-};
-
 /*
  * Subscribes from `resume` on. `on_ready(context)` is called on the mailbox's thread when there may
  * be something to read; read with subscription_read until it returns 0, and once right after
  * opening, for what was retained. ERROR_NOT_FOUND (cache), ERROR_INVALID (name), ERROR_LIMIT
- * (topics, subscribers).
+ * (topics), ERROR_SUBSCRIBERS.
  */
 struct subscription *subscription_open(struct mailbox *m, const char *cache, const char *topic,
                                        struct resume resume, void (*on_ready)(void *),
                                        void *context, struct error *e);
 void subscription_close(struct subscription *s);
+/* True when its cache was deleted: there is nothing more to read; close it. */
+bool subscription_ended(const struct subscription *s);
 
 struct discontinuity {
     uint64_t last_number; /* the last one known to the subscriber, 0: unknown */
@@ -86,6 +104,8 @@ struct discontinuity {
 
 /* Where it stands: the topic's page and the number to be read next. */
 struct resume subscription_position(const struct subscription *s);
+/* The number to be published next. */
+uint64_t subscription_tip(const struct subscription *s);
 
 /*
  * Takes up to `room` items from the cursor on, fewer when they are large; the caller unrefs each.

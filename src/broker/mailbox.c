@@ -86,6 +86,7 @@ static void port_free_if_unused(struct port *p) {
     if (p->ready)
         DL_DELETE2(p->mailbox->ready, p, ready_previous, ready_next);
     pthread_mutex_unlock(&p->mailbox->lock);
+    topic_unref(t);
     free(p);
 }
 
@@ -115,7 +116,7 @@ static struct port *port_open(struct mailbox *m, struct topic *t) {
         p = p->next_of_topic;
     if (p == NULL) {
         p = xcalloc(1, sizeof *p);
-        p->topic = t;
+        p->topic = topic_ref(t);
         p->mailbox = m;
         p->next_of_topic = t->ports;
         t->ports = p;
@@ -142,8 +143,12 @@ struct subscription *subscription_open(struct mailbox *m, const char *cache, con
                                        struct resume resume, void (*on_ready)(void *),
                                        void *context, struct error *e) {
     struct topic *t = broker_open_topic(m->broker, cache, topic, e);
-    if (t == NULL || !broker_count_subscriber(m->broker, e))
+    if (t == NULL)
         return NULL;
+    if (!broker_count_subscriber(m->broker, e)) {
+        topic_unref(t);
+        return NULL;
+    }
     struct subscription *s = xcalloc(1, sizeof *s);
     s->on_ready = on_ready;
     s->context = context;
@@ -151,6 +156,7 @@ struct subscription *subscription_open(struct mailbox *m, const char *cache, con
     s->port = port_open(m, t);
     start_at(s, t, resume);
     pthread_mutex_unlock(&t->lock);
+    topic_unref(t); /* the port has its own */
     DL_APPEND(s->port->subscriptions, s);
     return s;
 }
@@ -165,6 +171,14 @@ void subscription_close(struct subscription *s) {
     broker_uncount_subscriber(p->mailbox->broker);
     port_free_if_unused(p);
     free(s);
+}
+
+bool subscription_ended(const struct subscription *s) {
+    struct topic *t = s->port->topic;
+    pthread_mutex_lock(&t->lock);
+    bool ended = t->deleted;
+    pthread_mutex_unlock(&t->lock);
+    return ended;
 }
 
 size_t subscription_read(struct subscription *s, struct item **items, size_t room, bool *gap,
@@ -202,4 +216,12 @@ struct resume subscription_position(const struct subscription *s) {
     struct resume position = {.page = t->page, .number = s->cursor};
     pthread_mutex_unlock(&t->lock);
     return position;
+}
+
+uint64_t subscription_tip(const struct subscription *s) {
+    struct topic *t = s->port->topic;
+    pthread_mutex_lock(&t->lock);
+    uint64_t tip = t->next;
+    pthread_mutex_unlock(&t->lock);
+    return tip;
 }

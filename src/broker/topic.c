@@ -2,16 +2,24 @@
 
 #include <stdlib.h>
 
-struct topic *topic_new(const char *name, size_t length) {
+struct topic *topic_new(const char *name, size_t length, uint64_t page) {
     struct topic *t = xcalloc(1, sizeof *t);
+    atomic_init(&t->references, 1);
     t->name = xstrndup(name, length);
-    t->page = (uint64_t)(clock_wall_ms() / 1000);
+    t->page = page;
     t->oldest = t->next = 1;
     pthread_mutex_init(&t->lock, NULL);
     return t;
 }
 
-void topic_free(struct topic *t) {
+struct topic *topic_ref(struct topic *t) {
+    atomic_fetch_add_explicit(&t->references, 1, memory_order_relaxed);
+    return t;
+}
+
+void topic_unref(struct topic *t) {
+    if (atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1)
+        return;
     for (uint64_t number = t->oldest; number < t->next; number++)
         item_unref(topic_item(t, number));
     pthread_mutex_destroy(&t->lock);
@@ -36,9 +44,33 @@ static void grow_ring(struct topic *t) {
     t->capacity = capacity;
 }
 
-void topic_append(struct topic *t, struct item *item, unsigned max_items, size_t max_bytes) {
-    item_ref(item);
+/* The topic's lock is held. */
+static void tell_ports(struct topic *t) {
+    for (struct port *p = t->ports; p != NULL; p = p->next_of_topic)
+        port_mark_ready(p);
+}
+
+void topic_delete(struct topic *t) {
     pthread_mutex_lock(&t->lock);
+    t->deleted = true;
+    tell_ports(t);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void topic_flush(struct topic *t) {
+    pthread_mutex_lock(&t->lock);
+    while (t->oldest < t->next)
+        drop_oldest(t);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void topic_append(struct topic *t, struct item *item, unsigned max_items, size_t max_bytes) {
+    pthread_mutex_lock(&t->lock);
+    if (t->deleted) { /* this very moment: as if it had been published just before */
+        pthread_mutex_unlock(&t->lock);
+        return;
+    }
+    item_ref(item);
     /* The newest item is always retained, whatever its size. */
     while (t->next - t->oldest >= max_items ||
            (t->next > t->oldest && t->bytes + item_cost(item) > max_bytes))
@@ -50,7 +82,6 @@ void topic_append(struct topic *t, struct item *item, unsigned max_items, size_t
     item->timestamp_ms = clock_wall_ms();
     t->ring[item->number & (t->capacity - 1)] = item;
     t->bytes += item_cost(item);
-    for (struct port *p = t->ports; p != NULL; p = p->next_of_topic)
-        port_mark_ready(p);
+    tell_ports(t);
     pthread_mutex_unlock(&t->lock);
 }

@@ -6,6 +6,8 @@
 #define HOOKMOON_BROKER_TOPIC_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+
 #include <uthash.h>
 
 #include "broker/broker.h"
@@ -23,10 +25,12 @@ struct port {
 };
 
 struct topic {
-    UT_hash_handle hh; /* in its cache's table, guarded by the broker's lock */
+    UT_hash_handle hh;           /* in its cache's table, guarded by the broker's lock */
+    _Atomic unsigned references; /* the table's, each port's, and of whoever publishes */
     char *name;
     uint64_t page;
     pthread_mutex_t lock; /* guards all that follows */
+    bool deleted;         /* with its cache; nothing is appended any more */
     struct port *ports;
     struct item **ring; /* the item `number` is at ring[number & (capacity - 1)] */
     size_t capacity;    /* a power of two, 0 before the first item */
@@ -35,8 +39,14 @@ struct topic {
     size_t bytes;       /* cost of the retained items */
 };
 
-struct topic *topic_new(const char *name, size_t length);
-void topic_free(struct topic *t);
+/* With one reference. */
+struct topic *topic_new(const char *name, size_t length, uint64_t page);
+struct topic *topic_ref(struct topic *t);
+void topic_unref(struct topic *t);
+/* Its subscribers are told that it ended. */
+void topic_delete(struct topic *t);
+/* Lets go of what is retained; numbers go on. */
+void topic_flush(struct topic *t);
 
 /* Numbers and appends; wakes every port. Takes its own reference to `item`. */
 void topic_append(struct topic *t, struct item *item, unsigned max_items, size_t max_bytes);
@@ -49,7 +59,7 @@ static inline struct item *topic_item(const struct topic *t, uint64_t number) {
 /* Puts a port into its mailbox's ready list and wakes the owner when it was empty. Any thread. */
 void port_mark_ready(struct port *p);
 
-/* broker.c, for mailbox.c: finds or makes; the checks of subscription_open. */
+/* broker.c, for mailbox.c: finds or makes, with a reference; the checks of subscription_open. */
 struct topic *broker_open_topic(struct broker *b, const char *cache_name, const char *name,
                                 struct error *e);
 bool broker_count_subscriber(struct broker *b, struct error *e);

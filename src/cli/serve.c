@@ -202,21 +202,21 @@ static int run(int argc, char **argv) {
 const struct cli_command cli_serve = {
     .name = "serve",
     .summary = "receive webhooks, run scripts, serve topics",
-    .help =
-        "usage: hookmoon serve [-c FILE] [options]\n"
-        "\n"
-        "Starts the gateway and serves until SIGTERM or Ctrl-C. Without -c it reads "
-        "./hookmoon.lua\n"
-        "if there is one, else it uses the built-in demo. Flags go before the file.\n"
-        "\n"
-        "  -c, --config FILE      the configuration, a Lua file\n"
-        "      --listen HOST:PORT where to listen (127.0.0.1:8080; port 0 finds a free one)\n"
-        "      --scripts DIR      the folder of the scripts\n"
-        "      --data DIR         the folder for what must survive (nothing yet: topics are kept\n"
-        "                         in memory)\n"
-        "      --workers N        threads; one a core unless said\n"
-        "      --log-level LEVEL  debug, info, warn, error or off\n"
-        "      --log-format F     human, json, or auto: human on a terminal\n"
-        "      --print-config     print the built-in configuration, to start your own from\n",
+    .help = "usage: hookmoon serve [-c FILE] [options]\n"
+            "\n"
+            "Starts the gateway and serves until SIGTERM or Ctrl-C. Without -c it reads "
+            "./hookmoon.lua\n"
+            "if there is one, else it uses the built-in demo. Flags go before the file.\n"
+            "\n"
+            "  -c, --config FILE      the configuration, a Lua file\n"
+            "      --listen HOST:PORT where to listen (127.0.0.1:8080; port 0 finds a free one)\n"
+            "      --scripts DIR      the folder of the scripts\n"
+            "      --data DIR         the folder for what must survive: caches, webhooks and keys "
+            "made\n"
+            "                         while it runs, and the key that signs tokens (data)\n"
+            "      --workers N        threads; one a core unless said\n"
+            "      --log-level LEVEL  debug, info, warn, error or off\n"
+            "      --log-format F     human, json, or auto: human on a terminal\n"
+            "      --print-config     print the built-in configuration, to start your own from\n",
     .run = run,
 };

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "config/config_url.h"
+
 /* lua-lib comes with the program: beside it, or above it when it was not installed. */
 static char *find_library(void) {
     static const char *const places[] = {"lua-lib", "../share/hookmoon/lua-lib", "../../lua-lib"};
@@ -31,7 +33,7 @@ void config_init(struct config *c) {
         .limits =
             {
                 .body_bytes = 64 * 1024,
-                .message_bytes = 1024 * 1024,
+                .message_bytes = 10486000, /* what Momento's SDKs can carry */
                 .header_bytes = 4 * 1024,
                 .connections = 10000,
                 .subscribers = 10000,
@@ -41,6 +43,8 @@ void config_init(struct config *c) {
                 .request_timeout_ms = 10000,
                 .idle_timeout_ms = 60000,
                 .heartbeat_ms = 15000,
+                .grpc_heartbeat_ms = 1000,
+                .streams = 20000,
                 .stop_grace_ms = 10000,
                 .json_depth = 64,
                 .script_memory_bytes = 32 * 1024 * 1024,
@@ -51,6 +55,8 @@ void config_init(struct config *c) {
                 .webhook_queue = 10000,
                 .webhook_concurrency = 16,
                 .webhook_timeout_ms = 5000,
+                .webhooks = 5,
+                .rotation_grace_ms = 300000,
             },
     };
 }
@@ -58,6 +64,10 @@ void config_init(struct config *c) {
 void config_free(struct config *c) {
     free(c->file);
     free(c->listen);
+    free(c->public_url);
+    for (size_t i = 0; i < c->origin_count; i++)
+        free(c->origins[i]);
+    free(c->origins);
     free(c->scripts);
     free(c->library);
     free(c->data);
@@ -88,6 +98,7 @@ void config_free(struct config *c) {
         free(k->key);
         free(k->cache);
         free(k->topic);
+        free(k->topic_prefix);
     }
     free(c->keys);
     *c = (struct config){0};
@@ -98,21 +109,13 @@ void config_hook_init(struct config_hook *h) {
 }
 
 void config_complete_webhooks(struct config *c, const char *base) {
-    static const char hooks[] = "/hooks/";
     for (size_t i = 0; i < c->webhook_count; i++) {
         struct config_webhook *w = &c->webhooks[i];
-        if (w->url[0] == '/') {
-            char *path = w->url;
-            w->url = xasprintf("%s%s", base, path);
-            free(path);
-        }
-        if (strncmp(w->url, base, strlen(base)) != 0)
-            continue;
-        const char *path = w->url + strlen(base);
-        if (strncmp(path, hooks, sizeof hooks - 1) != 0)
-            continue;
+        char *url = config_url_complete(w->url, base);
+        free(w->url);
+        w->url = url;
         free(w->own_hook);
-        w->own_hook = xstrdup(path + sizeof hooks - 1);
+        w->own_hook = config_url_own_hook(url, base, c->public_url);
     }
 }
 

@@ -7,6 +7,7 @@
 #ifndef HOOKMOON_CONFIG_CONFIG_H
 #define HOOKMOON_CONFIG_CONFIG_H
 
+#include "auth/identity.h"
 #include "base/base.h"
 
 struct config_cache {
@@ -36,15 +37,14 @@ struct config_hook {
     double rate;           /* requests per second, 0: no limit */
 };
 
-enum config_role { CONFIG_ROLE_PUBLISH = 1, CONFIG_ROLE_SUBSCRIBE = 2, CONFIG_ROLE_BOTH = 3 };
-
-/* A key for the topics API. `cache` and `topic` NULL: all. */
+/* A key. `cache`, `topic` and `topic_prefix` NULL: all. */
 struct config_key {
     char *id; /* becomes the publisher_id / token_id of what it publishes */
     char *key;
-    enum config_role role;
+    enum role role;
     char *cache;
-    char *topic;
+    char *topic;        /* one topic, or ... */
+    char *topic_prefix; /* ... those whose names begin so */
 };
 
 struct config_limits {
@@ -59,6 +59,8 @@ struct config_limits {
     int64_t request_timeout_ms;   /* to receive a request whole */
     int64_t idle_timeout_ms;      /* of a connection between requests */
     int64_t heartbeat_ms;         /* comments on an event stream */
+    int64_t grpc_heartbeat_ms;    /* heartbeats of a gRPC subscription */
+    unsigned streams;             /* per HTTP/2 connection */
     int64_t stop_grace_ms;        /* for what is in flight when told to stop */
     unsigned json_depth;          /* of an event's JSON and of json.decode */
     size_t script_memory_bytes;   /* per bundle and worker */
@@ -69,11 +71,16 @@ struct config_limits {
     unsigned webhook_queue;       /* items waiting per webhook */
     unsigned webhook_concurrency; /* requests at once per webhook */
     int64_t webhook_timeout_ms;   /* an attempt, whole */
+    unsigned webhooks;            /* per cache, made while running */
+    int64_t rotation_grace_ms;    /* our hooks accept a rotated secret so long */
 };
 
 struct config {
     char *file; /* NULL: none was read */
     char *listen;
+    char *public_url; /* how others reach this gateway; NULL: as it listens */
+    char **origins;   /* of browser pages that may use it; see ingress/cors.h */
+    size_t origin_count;
     char *scripts;
     char *library; /* the folder of lua-lib */
     char *data;

@@ -3,11 +3,10 @@
  */
 #include <stdlib.h>
 
-#include <curl/curl.h>
-
 #include "broker/broker.h"
 #include "config/config_list.h"
 #include "config/config_schema.h"
+#include "config/config_url.h"
 
 static const struct field cache_fields[] = {
     {"name", FIELD_STRING, offsetof(struct config_cache, name), 1, 0, true},
@@ -29,11 +28,13 @@ static const struct field key_fields[] = {
     {.name = "role", .type = FIELD_OTHER},
     {"cache", FIELD_STRING, KEY(cache), 1, 0, false},
     {"topic", FIELD_STRING, KEY(topic), 1, 0, false},
+    {"topic_prefix", FIELD_STRING, KEY(topic_prefix), 1, 0, false},
 };
 
-static const struct word roles[] = {{"publishsubscribe", CONFIG_ROLE_BOTH},
-                                    {"publishonly", CONFIG_ROLE_PUBLISH},
-                                    {"subscribeonly", CONFIG_ROLE_SUBSCRIBE}};
+static const struct word roles[] = {{"publishsubscribe", ROLE_PUBLISH_SUBSCRIBE},
+                                    {"publishonly", ROLE_PUBLISH},
+                                    {"subscribeonly", ROLE_SUBSCRIBE},
+                                    {"admin", ROLE_ADMIN}};
 
 static void check_name(const struct table *t, const char *field, const char *name) {
     const char *defect = name != NULL ? broker_name_defect(name, strlen(name)) : NULL;
@@ -90,20 +91,6 @@ void config_read_caches(const struct table *globals, struct config *c) {
 
 /* ---- webhooks ---- */
 
-static bool url_is_valid(const char *url) {
-    static const char own[] = "/hooks/";
-    if (strncmp(url, own, sizeof own - 1) == 0)
-        return config_hook_name_is_valid(url + sizeof own - 1);
-    CURLU *parsed = curl_url();
-    char *scheme = NULL;
-    bool valid = parsed != NULL && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                 curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-                 (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
-    curl_free(scheme);
-    curl_url_cleanup(parsed);
-    return valid;
-}
-
 static void add_webhook(const struct table *item, void *context) {
     struct config *c = context;
     if (!list_item_is_table(item, "a table { cache =, name =, topic =, url =, secret = }"))
@@ -113,7 +100,7 @@ static void add_webhook(const struct table *item, void *context) {
     check_cache(item, c, w.cache);
     check_name(item, "topic", w.topic);
     check_name(item, "name", w.name);
-    if (w.url != NULL && !url_is_valid(w.url))
+    if (w.url != NULL && !config_webhook_url_is_valid(w.url))
         field_problem(item, "url",
                       "must be a whole http:// or https:// URL, or \"/hooks/NAME\" for a "
                       "hook of this gateway");
@@ -148,10 +135,15 @@ static void add_key(const struct table *item, void *context) {
         return;
     struct config_key k = {0};
     fields_read(item, key_fields, COUNT_OF(key_fields), &k);
-    k.role = (enum config_role)field_read_word(item, "role", roles, COUNT_OF(roles), true, 0);
+    k.role = (enum role)field_read_word(item, "role", roles, COUNT_OF(roles), true, 0);
     check_cache(item, c, k.cache);
     check_name(item, "topic", k.topic);
+    check_name(item, "topic_prefix", k.topic_prefix);
     check_name(item, "id", k.id);
+    if (k.topic != NULL && k.topic_prefix != NULL)
+        field_problem(item, "topic_prefix", "contradicts topic; remove one of them");
+    if (k.role == ROLE_ADMIN && (k.cache != NULL || k.topic != NULL || k.topic_prefix != NULL))
+        field_problem(item, "role", "\"admin\" is for everything; remove cache and topic");
     if (k.key != NULL && !fits_header(k.key))
         field_problem(item, "key", "has a space or control character, which no header can carry");
     for (size_t i = 0; i < c->key_count; i++) {
@@ -166,4 +158,26 @@ static void add_key(const struct table *item, void *context) {
 
 void config_read_keys(const struct table *globals, struct config *c) {
     list_read(globals, "keys", "a list of tables, { {...}, ... }", add_key, c);
+}
+
+/* ---- origins ---- */
+
+static void add_origin(const struct table *item, void *context) {
+    struct config *c = context;
+    const char *origin = list_item_string(item);
+    if (origin == NULL)
+        return;
+    const char *host = strstr(origin, "://");
+    if (strcmp(origin, "*") != 0 &&
+        (!config_url_is_valid(origin) || host == NULL || strpbrk(host + 3, "/?#") != NULL)) {
+        field_problem(item, NULL, "must be \"*\" or an origin such as \"https://app.example.com\"");
+        return;
+    }
+    c->origins = xrealloc(c->origins, (c->origin_count + 1) * sizeof(char *));
+    c->origins[c->origin_count++] = xstrdup(origin);
+}
+
+void config_read_origins(const struct table *globals, struct config *c) {
+    list_read(globals, "origins", "a list of origins, { \"https://app.example.com\", ... }",
+              add_origin, c);
 }

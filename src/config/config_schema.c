@@ -1,4 +1,5 @@
 #include "config/config_schema.h"
+#include "config/config_url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #define GLOBAL(member) offsetof(struct config, member)
 static const struct field global_fields[] = {
     {"listen", FIELD_STRING, GLOBAL(listen), 1, 0, false},
+    {"public_url", FIELD_STRING, GLOBAL(public_url), 1, 0, false},
     {"scripts", FIELD_STRING, GLOBAL(scripts), 1, 0, false},
     {"library", FIELD_STRING, GLOBAL(library), 1, 0, false},
     {"data", FIELD_STRING, GLOBAL(data), 1, 0, false},
@@ -23,6 +25,7 @@ static const struct field global_fields[] = {
     {.name = "hooks", .type = FIELD_OTHER},
     {.name = "keys", .type = FIELD_OTHER},
     {.name = "limits", .type = FIELD_OTHER},
+    {.name = "origins", .type = FIELD_OTHER},
 };
 
 #define LIMIT(member) offsetof(struct config_limits, member)
@@ -38,6 +41,8 @@ static const struct field limit_fields[] = {
     {"request_timeout", FIELD_DURATION, LIMIT(request_timeout_ms), 1, DAY_MS, false},
     {"idle_timeout", FIELD_DURATION, LIMIT(idle_timeout_ms), 1000, DAY_MS, false},
     {"heartbeat", FIELD_DURATION, LIMIT(heartbeat_ms), 10, DAY_MS, false},
+    {"grpc_heartbeat", FIELD_DURATION, LIMIT(grpc_heartbeat_ms), 10, DAY_MS, false},
+    {"streams", FIELD_UNSIGNED, LIMIT(streams), 1, 1e6, false},
     {"stop_grace", FIELD_DURATION, LIMIT(stop_grace_ms), 0, DAY_MS, false},
     {"json_depth", FIELD_UNSIGNED, LIMIT(json_depth), 1, 1000, false},
     {"script_memory", FIELD_SIZE, LIMIT(script_memory_bytes), 256 << 10, 64 * GIB, false},
@@ -48,6 +53,8 @@ static const struct field limit_fields[] = {
     {"webhook_queue", FIELD_UNSIGNED, LIMIT(webhook_queue), 1, 1e7, false},
     {"webhook_concurrency", FIELD_UNSIGNED, LIMIT(webhook_concurrency), 1, 1000, false},
     {"webhook_timeout", FIELD_DURATION, LIMIT(webhook_timeout_ms), 1, DAY_MS, false},
+    {"webhooks", FIELD_UNSIGNED, LIMIT(webhooks), 0, 1e6, false},
+    {"rotation_grace", FIELD_DURATION, LIMIT(rotation_grace_ms), 0, 30 * DAY_MS, false},
 };
 
 static const struct word levels[] = {{"debug", LOG_DEBUG},
@@ -116,6 +123,9 @@ void config_schema_read(const struct table *globals, struct config *c) {
     config_read_webhooks(globals, c);
     config_read_keys(globals, c);
     config_read_hooks(globals, c);
+    config_read_origins(globals, c);
+    if (c->public_url != NULL && !config_url_is_valid(c->public_url))
+        field_problem(globals, "public_url", "must be a whole http:// or https:// URL");
     if (c->open && c->key_count > 0)
         field_problem(globals, "open",
                       "contradicts keys: with open = true no key is asked for; remove one of them");

@@ -26,7 +26,7 @@ const char *const delivery_words[DELIVERY_OUTCOMES] = {
 struct delivery {
     struct curl_transfer transfer; /* first: what curl_loop hands back is this */
     struct curl_loop *loop;
-    struct delivery_target target;
+    const struct delivery_target *target;
     CURL *easy;
     struct curl_slist *headers;
     struct buffer body;
@@ -89,7 +89,7 @@ static void on_done(struct curl_transfer *transfer, CURLcode result) {
     struct item *item = d->item;
     d->item = NULL;
     let_go(d);
-    d->target.ended(d, item, outcome_of(result, status), why);
+    d->target->ended(d, item, outcome_of(result, status), why);
     item_unref(item);
 }
 
@@ -114,13 +114,13 @@ static int on_sending(void *context, char *local_address, char *address, int loc
 
 static void set_fixed_options(struct delivery *d) {
     CURL *easy = d->easy;
-    curl_easy_setopt(easy, CURLOPT_URL, d->target.webhook->url);
+    curl_easy_setopt(easy, CURLOPT_URL, d->target->webhook->url);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)d->target.timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)d->target->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)IDLE_SECONDS);
     /* Else the end of a transfer waits, and with it the loop, until the name is looked up. */
@@ -137,7 +137,7 @@ struct delivery *delivery_new(struct curl_loop *loop, const struct delivery_targ
     struct delivery *d = xcalloc(1, sizeof *d);
     d->transfer.done = on_done;
     d->loop = loop;
-    d->target = *target;
+    d->target = target;
     d->easy = curl_easy_init();
     if (d->easy == NULL) {
         free(d);
@@ -162,7 +162,7 @@ static bool make_headers(struct delivery *d) {
     static const char signature[] = "momento-signature: ", request[] = "X-Request-Id: ";
     char line[sizeof signature + MOMENTO_SIGNATURE_HEX], id[64];
     memcpy(line, signature, sizeof signature - 1);
-    if (!signer_sign(d->target.signer, d->body.data, d->body.length, line + sizeof signature - 1))
+    if (!signer_sign(d->target->signer, d->body.data, d->body.length, line + sizeof signature - 1))
         return false;
     d->headers = curl_slist_append(NULL, "Content-Type: application/json");
     d->headers = curl_slist_append(d->headers, line);
@@ -176,7 +176,7 @@ static bool make_headers(struct delivery *d) {
 }
 
 bool delivery_start(struct delivery *d, struct item *item) {
-    const struct config_webhook *w = d->target.webhook;
+    const struct webhook_entry *w = d->target->webhook;
     d->item = item;
     d->sent = false;
     d->answered = 0;
@@ -198,7 +198,7 @@ fail:
 }
 
 void *delivery_context(const struct delivery *d) {
-    return d->target.context;
+    return d->target->context;
 }
 
 uint64_t delivery_duration_ns(const struct delivery *d) {

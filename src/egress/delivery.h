@@ -7,7 +7,7 @@
 
 #include "auth/momento_signature.h"
 #include "broker/item.h"
-#include "config/config.h"
+#include "control/webhook_set.h"
 #include "net/curl_loop.h"
 
 enum delivery_outcome {
@@ -27,7 +27,7 @@ extern const char *const delivery_words[DELIVERY_OUTCOMES];
 struct delivery;
 
 struct delivery_target {
-    const struct config_webhook *webhook;
+    struct webhook_entry *webhook;
     struct signer *signer;
     int64_t timeout_ms;
     /* `item` is borrowed; `why` says what the outcome is, in words. */
@@ -36,6 +36,7 @@ struct delivery_target {
     void *context;
 };
 
+/* Borrows `target`, whose secret and signer may change meanwhile, but not its URL. */
 struct delivery *delivery_new(struct curl_loop *loop, const struct delivery_target *target);
 /* Cancels what is in flight, without calling `ended`. */
 void delivery_free(struct delivery *d);

@@ -15,6 +15,7 @@
 #include "base/base.h"
 #include "broker/broker.h"
 #include "config/config.h"
+#include "control/webhook_set.h"
 
 struct webhook_sender;
 
@@ -22,13 +23,17 @@ struct webhook_options {
     uv_loop_t *loop;
     struct mailbox *mailbox;
     struct metrics *metrics;
-    const struct config *config; /* its webhooks and limits */
-    unsigned worker;             /* takes the webhooks whose index modulo `workers` is this */
+    const struct config *config; /* its limits */
+    struct webhook_set *webhooks;
+    unsigned worker; /* takes the webhooks whose id modulo `workers` is this */
     unsigned workers;
 };
 
-/* Subscribes to its webhooks' topics: whatever is published from now on is sent. */
+/* Subscribes to its webhooks' topics: whatever was published since they were put is sent. */
 struct webhook_sender *webhook_sender_new(const struct webhook_options *o, struct error *e);
+/* Follows the set: opens what is new and closes what is gone. A webhook whose topic or destination
+ * was changed first sends what was published before. */
+void webhook_sender_update(struct webhook_sender *s);
 /* True when nothing waits, nothing is in flight and nothing published is unread; reads and starts
  * what it finds. */
 bool webhook_sender_idle(struct webhook_sender *s);

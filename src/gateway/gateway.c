@@ -11,17 +11,21 @@
 #include "ingress/limits.h"
 
 #define STOP_TICK_MS 5
+#define REFRESH_MS   1000
 
 struct gateway {
     struct config *config;
     struct ingress_shared shared;
     struct bundle_list bundles;
+    struct store *store;
+    struct token_key *token_key;
     struct worker **workers;
     unsigned worker_count;
     char *url;
     uv_loop_t loop; /* the main thread's: signals and the stop's timer */
     uv_signal_t signals[2];
     uv_timer_t timer;
+    uv_timer_t refresh; /* of what another process wrote into the store */
     uint64_t deadline_ns;
     unsigned round;       /* of asking the workers whether they are idle */
     unsigned idle_rounds; /* in a row */
@@ -82,14 +86,6 @@ static bool check_hooks(const struct gateway *g, struct error *e) {
     return true;
 }
 
-static bool create_caches(const struct gateway *g, struct error *e) {
-    for (size_t i = 0; i < g->config->cache_count; i++) {
-        if (!broker_create_cache(g->shared.broker, g->config->caches[i].name, e))
-            return false;
-    }
-    return true;
-}
-
 /* Long enough for the hook with the widest window. */
 static int64_t replay_window_ms(const struct config *c) {
     struct config_hook hook;
@@ -102,21 +98,53 @@ static int64_t replay_window_ms(const struct config *c) {
     return window;
 }
 
+/* Before the signing key, which lies beside: the store makes the directory. */
+static bool open_data(struct gateway *g, uint64_t *page, struct error *e) {
+    const char *dir = g->config->data;
+    char *path = xasprintf("%s/token.key", dir);
+    g->store = store_open(dir, true, e);
+    if (g->store != NULL)
+        g->token_key = token_key_open(path, true, e);
+    free(path);
+    return g->token_key != NULL &&
+           store_next_page(g->store, (uint64_t)(clock_wall_ms() / 1000), page, e);
+}
+
 static bool make_shared(struct gateway *g, struct error *e) {
     struct config *c = g->config;
+    uint64_t page;
+    if (!open_data(g, &page, e))
+        return false;
     struct broker_limits limits = limits_for_broker(c);
     g->shared.config = c;
     g->shared.bundles = &g->bundles;
-    g->shared.broker = broker_new(&limits);
+    g->shared.broker = broker_new(&limits, page);
     g->shared.metrics = metrics_new();
-    g->shared.access = access_new(c);
+    g->shared.access = access_new(c, g->token_key);
+    g->shared.webhooks = webhook_set_new();
     g->shared.replay = replay_new(replay_window_ms(c), c->limits.replay_events);
     g->shared.rates = xcalloc(c->hook_count + 1, sizeof(struct rate *));
     for (size_t i = 0; i < c->hook_count; i++) {
         if (c->hooks[i].rate > 0)
             g->shared.rates[i] = rate_new(c->hooks[i].rate);
     }
-    return create_caches(g, e);
+    return true;
+}
+
+/* What depends on the address that was found. */
+static bool make_control(struct gateway *g, struct error *e) {
+    struct control_options options = {
+        .config = g->config,
+        .url = g->url,
+        .broker = g->shared.broker,
+        .store = g->store,
+        .access = g->shared.access,
+        .token_key = g->token_key,
+        .webhooks = g->shared.webhooks,
+    };
+    g->shared.url = g->url;
+    g->shared.control = control_new(&options, e);
+    return g->shared.control != NULL;
 }
 
 /* ---- figures of the broker ---- */
@@ -177,7 +205,7 @@ static bool make_workers(struct gateway *g, struct error *e) {
                 xasprintf("%.*s:%u", (int)(strrchr(c->listen, ':') - c->listen), c->listen, port);
             g->url = own_url(c->listen, port);
             config_complete_webhooks(c, g->url);
-            if (!check_open(c, fds[0], e) || !check_hooks(g, e)) {
+            if (!check_open(c, fds[0], e) || !check_hooks(g, e) || !make_control(g, e)) {
                 listening++;
                 goto done;
             }
@@ -240,7 +268,11 @@ void gateway_free(struct gateway *g) {
         rate_free(g->shared.rates[i]);
     free(g->shared.rates);
     replay_free(g->shared.replay);
+    control_free(g->shared.control);
+    webhook_set_free(g->shared.webhooks);
     access_free(g->shared.access);
+    token_key_free(g->token_key);
+    store_close(g->store);
     broker_free(g->shared.broker);
     metrics_free(g->shared.metrics);
     bundle_list_free(&g->bundles);
@@ -307,12 +339,14 @@ static void on_stop_tick(uv_timer_t *timer) {
     }
 }
 
-static bool serves_itself(const struct config *c) {
-    for (size_t i = 0; i < c->webhook_count; i++) {
-        if (c->webhooks[i].own_hook != NULL)
-            return true;
-    }
-    return false;
+static bool serves_itself(const struct gateway *g) {
+    struct webhook_entry **list;
+    size_t count = webhook_set_list(g->shared.webhooks, NULL, &list, NULL);
+    bool itself = false;
+    for (size_t i = 0; i < count; i++)
+        itself = itself || list[i]->own_hook != NULL;
+    webhook_list_free(list, count);
+    return itself;
 }
 
 static void on_signal(uv_signal_t *signal, int number) {
@@ -325,13 +359,24 @@ static void on_signal(uv_signal_t *signal, int number) {
         return;
     }
     log_info("stopping", LOG_STR("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
-    bool itself = serves_itself(g->config);
+    bool itself = serves_itself(g);
     uint64_t grace_ns = (uint64_t)g->config->limits.stop_grace_ms * 1000000u;
     g->deadline_ns = clock_mono_ns() + (itself ? grace_ns / 2 : grace_ns);
     next_round(g);
     atomic_store(&g->shared.phase, itself ? PHASE_DRAINING : PHASE_STOPPING);
     notify(g);
     uv_timer_start(&g->timer, on_stop_tick, STOP_TICK_MS, STOP_TICK_MS);
+}
+
+static void on_refresh(uv_timer_t *timer) {
+    const struct gateway *g = timer->data;
+    control_refresh(g->shared.control);
+}
+
+static void on_webhooks_changed(void *context) {
+    const struct gateway *g = context;
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_webhooks_changed(g->workers[i]);
 }
 
 bool gateway_run(struct gateway *g, struct error *e) {
@@ -343,6 +388,10 @@ bool gateway_run(struct gateway *g, struct error *e) {
     }
     uv_timer_init(&g->loop, &g->timer);
     g->timer.data = g;
+    uv_timer_init(&g->loop, &g->refresh);
+    g->refresh.data = g;
+    uv_timer_start(&g->refresh, on_refresh, REFRESH_MS, REFRESH_MS);
+    webhook_set_listen(g->shared.webhooks, on_webhooks_changed, g);
     bool good = true;
     unsigned started = 0;
     while (started < g->worker_count && (good = worker_start(g->workers[started], e)))
@@ -357,6 +406,7 @@ bool gateway_run(struct gateway *g, struct error *e) {
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
         uv_close((uv_handle_t *)&g->signals[i], NULL);
     uv_close((uv_handle_t *)&g->timer, NULL);
+    uv_close((uv_handle_t *)&g->refresh, NULL);
     uv_run(&g->loop, UV_RUN_DEFAULT);
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
         signal(numbers[i], SIG_IGN); /* one more must not spoil the exit code */

@@ -7,6 +7,7 @@
 
 #include "egress/webhook.h"
 #include "ingress/limits.h"
+#include "net/listener.h"
 
 #define STOP_TICK_MS 5
 
@@ -16,11 +17,16 @@ struct worker {
     pthread_t thread;
     bool started;
     uv_loop_t loop;
-    uv_async_t mail;   /* the mailbox has news */
-    uv_async_t notice; /* the main thread has */
-    uv_timer_t tick;   /* while stopping */
+    uv_async_t mail;      /* the mailbox has news */
+    uv_async_t notice;    /* the main thread has */
+    uv_async_t webhooks;  /* were changed */
+    pthread_mutex_t lock; /* guards `closed`: nobody wakes a handle that is gone */
+    bool closed;
+    uv_timer_t tick; /* while stopping */
     struct mailbox *mailbox;
+    struct listener *listener;
     struct http_server *server;
+    struct h2_server *h2;
     struct ingress *ingress;
     struct webhook_sender *sender;
     bool stopping;
@@ -45,14 +51,32 @@ static unsigned busy(const struct worker *w) {
     return http_server_in_flight(w->server) - ingress_waiting(w->ingress);
 }
 
+/* Requests and streams that are not at their end. */
+static unsigned in_flight(const struct worker *w) {
+    return http_server_in_flight(w->server) + h2_server_streams(w->h2);
+}
+
+static void on_webhooks(uv_async_t *async) {
+    struct worker *w = async->data;
+    if (w->sender != NULL)
+        webhook_sender_update(w->sender);
+}
+
 static bool idle(const struct worker *w) {
     return busy(w) == 0 && webhook_sender_idle(w->sender);
 }
 
 static void close_all(struct worker *w) {
+    pthread_mutex_lock(&w->lock);
+    w->closed = true;
+    pthread_mutex_unlock(&w->lock);
     uv_timer_stop(&w->tick);
     webhook_sender_free(w->sender);
     w->sender = NULL;
+    listener_free(w->listener);
+    w->listener = NULL;
+    h2_server_free(w->h2);
+    w->h2 = NULL;
     http_server_free(w->server);
     w->server = NULL;
     ingress_free(w->ingress);
@@ -60,6 +84,7 @@ static void close_all(struct worker *w) {
     mailbox_dispatch(w->mailbox); /* lets go of what was marked meanwhile */
     uv_close((uv_handle_t *)&w->mail, NULL);
     uv_close((uv_handle_t *)&w->notice, NULL);
+    uv_close((uv_handle_t *)&w->webhooks, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
 }
 
@@ -71,12 +96,11 @@ static void on_tick(uv_timer_t *timer) {
     if (!w->stopping)
         return;
     bool late = clock_mono_ns() >= atomic_load(&w->deadline_ns);
-    if (!late && (http_server_in_flight(w->server) > 0 || !webhook_sender_idle(w->sender)))
+    if (!late && (in_flight(w) > 0 || !webhook_sender_idle(w->sender)))
         return;
     if (late)
         log_warn("stopping although requests are still in flight",
-                 LOG_INT("requests", http_server_in_flight(w->server)),
-                 LOG_INT("worker", w->index));
+                 LOG_INT("requests", in_flight(w)), LOG_INT("worker", w->index));
     close_all(w);
 }
 
@@ -87,15 +111,18 @@ static void on_notice(uv_async_t *async) {
     if (w->stopping || atomic_load(&w->shared->phase) != PHASE_STOPPING)
         return;
     w->stopping = true;
-    http_server_stop_accepting(w->server);
+    listener_stop(w->listener);
+    http_server_stop(w->server);
+    h2_server_stop(w->h2);
     ingress_release(w->ingress);
 }
 
 static void init_handles(struct worker *w) {
     uv_async_init(&w->loop, &w->mail, on_mail);
     uv_async_init(&w->loop, &w->notice, on_notice);
+    uv_async_init(&w->loop, &w->webhooks, on_webhooks);
     uv_timer_init(&w->loop, &w->tick);
-    w->mail.data = w->notice.data = w->tick.data = w;
+    w->mail.data = w->notice.data = w->webhooks.data = w->tick.data = w;
 }
 
 /* Whether all was made or not, what was made is closed here and the loop is empty afterwards. */
@@ -104,12 +131,54 @@ static void discard(struct worker *w) {
     uv_run(&w->loop, UV_RUN_DEFAULT);
 }
 
+static void adopt_http(void *context, int fd, const struct sockaddr *peer, socklen_t size) {
+    const struct worker *w = context;
+    http_server_adopt(w->server, fd, peer, size);
+}
+
+static void adopt_http2(void *context, int fd, const struct sockaddr *peer, socklen_t size) {
+    const struct worker *w = context;
+    (void)peer, (void)size;
+    h2_server_adopt(w->h2, fd);
+}
+
+static unsigned count_connections(void *context) {
+    const struct worker *w = context;
+    return http_server_connections(w->server) + h2_server_connections(w->h2);
+}
+
+static bool make_servers(struct worker *w, int listen_fd, struct error *e) {
+    const struct config *c = w->shared->config;
+    struct http_limits http_limits = limits_for_http(c);
+    struct h2_limits h2_limits = limits_for_h2(c);
+    struct http_handler http = ingress_handler(w->ingress);
+    struct h2_handler h2 = ingress_h2_handler(w->ingress);
+    struct listener_options listening = {
+        .loop = &w->loop,
+        .listen_fd = listen_fd,
+        .connections = c->limits.connections,
+        .timeout_ms = c->limits.idle_timeout_ms,
+        .http = adopt_http,
+        .http2 = adopt_http2,
+        .count = count_connections,
+        .context = w,
+    };
+    w->h2 = h2_server_new(&w->loop, &h2_limits, &h2);
+    w->server = http_server_new(&w->loop, &http_limits, &http, e);
+    if (w->server == NULL) {
+        close(listen_fd);
+        return false;
+    }
+    w->listener = listener_new(&listening);
+    return true;
+}
+
 struct worker *worker_new(struct ingress_shared *shared, unsigned index, unsigned count,
                           int listen_fd, struct error *e) {
-    const struct config *c = shared->config;
     struct worker *w = xcalloc(1, sizeof *w);
     w->shared = shared;
     w->index = index;
+    pthread_mutex_init(&w->lock, NULL);
     uv_loop_init(&w->loop);
     init_handles(w);
     w->mailbox = mailbox_new(shared->broker, wake, w);
@@ -118,16 +187,14 @@ struct worker *worker_new(struct ingress_shared *shared, unsigned index, unsigne
         close(listen_fd);
         goto fail;
     }
-    struct http_limits limits = limits_for_http(c);
-    struct http_handler handler = ingress_handler(w->ingress);
-    w->server = http_server_new(&w->loop, listen_fd, &limits, &handler, e);
-    if (w->server == NULL)
+    if (!make_servers(w, listen_fd, e))
         goto fail;
     struct webhook_options options = {
         .loop = &w->loop,
         .mailbox = w->mailbox,
         .metrics = shared->metrics,
-        .config = c,
+        .config = shared->config,
+        .webhooks = shared->webhooks,
         .worker = index,
         .workers = count,
     };
@@ -137,6 +204,13 @@ struct worker *worker_new(struct ingress_shared *shared, unsigned index, unsigne
 fail:
     worker_free(w);
     return NULL;
+}
+
+void worker_webhooks_changed(struct worker *w) {
+    pthread_mutex_lock(&w->lock);
+    if (!w->closed)
+        uv_async_send(&w->webhooks);
+    pthread_mutex_unlock(&w->lock);
 }
 
 static void *run(void *context) {
@@ -187,5 +261,6 @@ void worker_free(struct worker *w) {
         discard(w);
     uv_loop_close(&w->loop);
     mailbox_free(w->mailbox);
+    pthread_mutex_destroy(&w->lock);
     free(w);
 }

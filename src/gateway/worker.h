@@ -1,5 +1,5 @@
 /*
- * worker: one thread with one event loop, and on it a listener, an HTTP server, Lua states,
+ * worker: one thread with one event loop, and on it a listener, its HTTP servers, Lua states,
  * subscribers and webhook deliveries of its own. Workers meet only in the broker.
  */
 #ifndef HOOKMOON_GATEWAY_WORKER_H
@@ -13,6 +13,9 @@ struct worker;
 struct worker *worker_new(struct ingress_shared *shared, unsigned index, unsigned count,
                           int listen_fd, struct error *e);
 bool worker_start(struct worker *w, struct error *e);
+
+/* From any thread: the set of webhooks is another one. */
+void worker_webhooks_changed(struct worker *w);
 
 /*
  * Stopping, from the main thread, after shared->phase was changed: tells the worker to look.

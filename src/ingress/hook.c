@@ -90,8 +90,12 @@ static bool authenticate(const struct http_request *r, const struct hook *h, con
         *why = told = "the header momento-signature is there more than once";
     else if ((*why = momento_signature_defect(signature)) == NULL) {
         /* All are tried, so that the time does not tell which of them matched. */
-        for (size_t i = 0; i < h->signer_count; i++)
-            good |= signer_verify(h->signers[i], body, length, signature);
+        int64_t now = clock_wall_ms();
+        for (size_t i = 0; i < h->signer_count; i++) {
+            const struct hook_signer *s = &h->signers[i];
+            good |= (s->until_ms == 0 || now < s->until_ms) &
+                    signer_verify(s->signer, body, length, signature);
+        }
         if (!good)
             *why = "the signature fits none of the hook's secrets";
     }

@@ -4,38 +4,68 @@
 
 #include "ingress/limits.h"
 
-struct hook *hook_table_find(const struct hook_table *t, const char *name) {
-    struct hook *h = NULL;
-    HASH_FIND_STR(t->hooks, name, h);
-    return h;
-}
-
-static bool add_signer(struct hook *h, const char *secret, struct error *e) {
+static bool add_signer(struct hook *h, const char *secret, int64_t until_ms, struct error *e) {
     struct signer *signer = signer_new(secret, e);
     if (signer == NULL)
         return false;
-    h->signers = xrealloc(h->signers, (h->signer_count + 1) * sizeof(struct signer *));
-    h->signers[h->signer_count++] = signer;
+    h->signers = xrealloc(h->signers, (h->signer_count + 1) * sizeof *h->signers);
+    h->signers[h->signer_count++] = (struct hook_signer){signer, until_ms};
     return true;
 }
 
-static bool points_at(const struct config_webhook *w, const char *name) {
-    return w->own_hook != NULL && strcmp(w->own_hook, name) == 0;
+static void drop_signers(struct hook *h) {
+    for (size_t i = 0; i < h->signer_count; i++)
+        signer_free(h->signers[i].signer);
+    free(h->signers);
+    h->signers = NULL;
+    h->signer_count = 0;
 }
 
-/* A hook's own secrets; without any, those of the configured webhooks that point at it. */
-static bool add_signers(struct hook *h, const struct config *c, const struct config_hook *own,
-                        struct error *e) {
+static bool add_own_signers(struct hook *h, const struct config_hook *own, struct error *e) {
     for (size_t i = 0; own != NULL && i < own->secret_count; i++) {
-        if (!add_signer(h, own->secrets[i], e))
+        if (!add_signer(h, own->secrets[i], 0, e))
             return false;
     }
-    bool has_own = h->signer_count > 0;
-    for (size_t i = 0; !has_own && i < c->webhook_count; i++) {
-        if (points_at(&c->webhooks[i], h->name) && !add_signer(h, c->webhooks[i].secret, e))
-            return false;
-    }
+    h->follows_webhooks = h->signer_count == 0;
     return true;
+}
+
+/* Gives the webhook's secrets to the hook it points at, if that has none of its own. */
+static bool follow(const struct hook_table *t, const struct webhook_entry *w, struct error *e) {
+    struct hook *h = NULL;
+    if (w->own_hook == NULL)
+        return true;
+    HASH_FIND_STR(t->hooks, w->own_hook, h);
+    if (h == NULL || !h->follows_webhooks)
+        return true;
+    return add_signer(h, w->secret, 0, e) &&
+           (w->previous_secret == NULL ||
+            add_signer(h, w->previous_secret, w->previous_until_ms, e));
+}
+
+static bool follow_webhooks(struct hook_table *t, struct error *e) {
+    struct webhook_entry **list;
+    bool good = true;
+    for (struct hook *h = t->hooks; h != NULL; h = h->hh.next) {
+        if (h->follows_webhooks)
+            drop_signers(h);
+    }
+    size_t count =
+        webhook_set_list(t->ingress->shared->webhooks, NULL, &list, &t->webhooks_version);
+    for (size_t i = 0; i < count && good; i++)
+        good = follow(t, list[i], e);
+    webhook_list_free(list, count);
+    return good;
+}
+
+struct hook *hook_table_find(struct hook_table *t, const char *name) {
+    struct hook *h = NULL;
+    struct error e;
+    if (webhook_set_version(t->ingress->shared->webhooks) != t->webhooks_version &&
+        !follow_webhooks(t, &e))
+        log_error("the secrets of webhooks cannot be used", LOG_STR("error", e.message));
+    HASH_FIND_STR(t->hooks, name, h);
+    return h;
 }
 
 static void register_metrics(struct hook *h, struct metrics *m) {
@@ -69,7 +99,7 @@ static bool add_hook(struct hook_table *t, struct hook_bundle *b, const char *pa
     h->body_bytes = settings->body_bytes > 0 ? settings->body_bytes : c->limits.body_bytes;
     h->rate = own != NULL ? shared->rates[own - c->hooks] : NULL;
     register_metrics(h, shared->metrics);
-    return add_signers(h, c, own, e);
+    return add_own_signers(h, own, e);
 }
 
 static struct hook_bundle *add_bundle(struct hook_table *t, const struct bundle *bundle) {
@@ -103,6 +133,10 @@ struct hook_table *hook_table_new(struct ingress *in, struct error *e) {
             return NULL;
         }
     }
+    if (!follow_webhooks(t, e)) {
+        hook_table_free(t);
+        return NULL;
+    }
     return t;
 }
 
@@ -112,9 +146,7 @@ void hook_table_free(struct hook_table *t) {
     struct hook *h, *next_hook;
     HASH_ITER(hh, t->hooks, h, next_hook) {
         HASH_DEL(t->hooks, h);
-        for (size_t i = 0; i < h->signer_count; i++)
-            signer_free(h->signers[i]);
-        free(h->signers);
+        drop_signers(h);
         free(h->name);
         free(h);
     }

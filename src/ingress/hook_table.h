@@ -21,13 +21,20 @@ struct hook_bundle {
     struct metric *memory;
 };
 
+/* One secret that a hook accepts. */
+struct hook_signer {
+    struct signer *signer;
+    int64_t until_ms; /* of the wall clock; 0: for good */
+};
+
 struct hook {
     UT_hash_handle hh;
     char *name;       /* "bundle" or "bundle/hook" */
     const char *part; /* "hook", or "" */
     struct hook_bundle *bundle;
-    struct signer **signers; /* any may match; none: nobody gets in */
+    struct hook_signer *signers; /* any may match; none: nobody gets in */
     size_t signer_count;
+    bool follows_webhooks; /* it has no secret of its own: those of the webhooks that point at it */
     int64_t max_age_ms;
     int64_t max_future_ms;
     size_t body_bytes;
@@ -39,12 +46,14 @@ struct hook_table {
     struct ingress *ingress;
     struct hook *hooks;
     struct hook_bundle *bundles;
+    uint64_t webhooks_version; /* of the webhooks that the hooks follow */
     /* A line of the log per refusal would let a flood fill the disk: so many a second. */
     uint64_t log_second;
     unsigned log_lines;
 };
 
-struct hook *hook_table_find(const struct hook_table *t, const char *name);
+/* Its secrets are those of this moment. NULL: there is no such hook. */
+struct hook *hook_table_find(struct hook_table *t, const char *name);
 /* The bundle's script, loaded on first use; NULL when it does not load. */
 struct script *hook_script(struct hook_table *t, struct hook_bundle *b, struct error *e);
 

@@ -9,6 +9,8 @@
 #include "ingress/ingress_internal.h"
 #include "ingress/reply.h"
 
+#define CHECK_MS 1000
+
 struct route {
     const char *path; /* one that ends in '/' stands for all that begin so */
     const char *methods;
@@ -25,6 +27,9 @@ static const struct route routes[] = {
     {"/metrics", "GET, HEAD", NULL, ops_request},
 };
 
+/* Those that no prefix tells: the services' methods. */
+static const struct route services = {"", "POST, OPTIONS", services_headers, services_request};
+
 static const struct route *find_route(const char *path) {
     for (size_t i = 0; i < COUNT_OF(routes); i++) {
         size_t length = strlen(routes[i].path);
@@ -32,7 +37,7 @@ static const struct route *find_route(const char *path) {
         if (strncmp(path, routes[i].path, length) == 0 && (!whole || path[length] == '\0'))
             return &routes[i];
     }
-    return NULL;
+    return rpc_web_is(path) ? &services : NULL;
 }
 
 /* True when `method` is one of the comma-separated words. */
@@ -77,6 +82,10 @@ static void on_heartbeat(uv_timer_t *timer) {
     frame_cache_clear(in->frames); /* nothing large is kept for topics that fell silent */
 }
 
+static void on_check(uv_timer_t *timer) {
+    subscribe_check(timer->data);
+}
+
 static void register_metrics(struct ingress *in) {
     static const char publishes[] = "hookmoon_publishes_total",
                       publishes_help[] = "Publishes over the topics API, by outcome.",
@@ -106,15 +115,24 @@ struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop, stru
     uv_timer_init(loop, &in->heartbeat);
     in->heartbeat.data = in;
     uv_timer_start(&in->heartbeat, on_heartbeat, every, every);
+    uv_timer_init(loop, &in->check);
+    in->check.data = in;
+    uv_timer_start(&in->check, on_check, CHECK_MS, CHECK_MS);
+    in->rpc = rpc_new(shared, loop, mailbox);
     return in;
 }
 
+struct h2_handler ingress_h2_handler(struct ingress *in) {
+    return rpc_h2_handler(in->rpc);
+}
+
 unsigned ingress_waiting(const struct ingress *in) {
-    return in->waiter_count;
+    return in->waiter_count + rpc_web_waiting(in->rpc);
 }
 
 void ingress_release(struct ingress *in) {
     subscribe_release(in);
+    rpc_release(in->rpc);
 }
 
 static void on_closed(uv_handle_t *handle) {
@@ -127,5 +145,7 @@ void ingress_free(struct ingress *in) {
     hook_table_free(in->hooks);
     frame_cache_free(in->frames);
     buffer_free(&in->answer);
-    uv_close((uv_handle_t *)&in->heartbeat, on_closed);
+    rpc_free(in->rpc);
+    uv_close((uv_handle_t *)&in->check, NULL);
+    uv_close((uv_handle_t *)&in->heartbeat, on_closed); /* closed last, as they close in order */
 }

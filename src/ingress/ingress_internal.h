@@ -5,6 +5,7 @@
 #define HOOKMOON_INGRESS_INGRESS_INTERNAL_H
 
 #include "ingress/ingress.h"
+#include "rpc/rpc.h"
 
 struct hook_table;
 struct waiter;
@@ -20,12 +21,14 @@ struct ingress {
     struct frame_cache *frames;
     struct buffer answer; /* of the hook that is being answered; kept, as each one needs it */
     uv_timer_t heartbeat;
+    uv_timer_t check; /* of the subscribers' keys, each second */
+    struct rpc *rpc;
     struct metric *publish_ok, *publish_refused;
     struct metric *long_polls, *streams;
 };
 
 static inline enum ingress_phase ingress_phase(const struct ingress *in) {
-    return (enum ingress_phase)atomic_load_explicit(&in->shared->phase, memory_order_relaxed);
+    return shared_phase(in->shared);
 }
 
 /* hook.c: POST /hooks/{bundle}[/{hook}] */
@@ -38,11 +41,17 @@ void hook_request(struct ingress *in, struct http_request *r);
 size_t topics_headers(struct ingress *in, struct http_request *r);
 void topics_request(struct ingress *in, struct http_request *r);
 
-/* subscribe.c: its GET */
+/* subscribe.c: its GET, for `who`, whose reference is taken */
 void subscribe_request(struct ingress *in, struct http_request *r, const char *cache,
-                       const char *topic);
+                       const char *topic, struct identity *who);
+/* Ends those whose key is not good any more. */
+void subscribe_check(struct ingress *in);
 void subscribe_heartbeat(struct ingress *in);
 void subscribe_release(struct ingress *in);
+
+/* services.c: /package.Service/Method, for gRPC-web */
+size_t services_headers(struct ingress *in, struct http_request *r);
+void services_request(struct ingress *in, struct http_request *r);
 
 /* ops.c: /health, /ready, /metrics and the front page */
 void ops_request(struct ingress *in, struct http_request *r);

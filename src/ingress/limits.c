@@ -19,6 +19,16 @@ struct http_limits limits_for_http(const struct config *c) {
     };
 }
 
+struct h2_limits limits_for_h2(const struct config *c) {
+    /* HTTP/2 counts 32 bytes more for each header. */
+    return (struct h2_limits){
+        .header_bytes = 2 * c->limits.header_bytes,
+        .streams = c->limits.streams,
+        .request_timeout_ms = c->limits.request_timeout_ms,
+        .idle_timeout_ms = c->limits.idle_timeout_ms,
+    };
+}
+
 struct script_limits limits_for_script(const struct config *c) {
     return (struct script_limits){
         .memory_bytes = c->limits.script_memory_bytes,

@@ -7,6 +7,14 @@ void reply_json(struct http_request *r, unsigned status, const char *json) {
     http_request_reply(r, status, "application/json", json, strlen(json));
 }
 
+void reply_error_body(struct buffer *b, const char *code, const char *message) {
+    buffer_add_string(b, "{\"code\":");
+    buffer_add_json_string(b, code, strlen(code));
+    buffer_add_string(b, ",\"message\":");
+    buffer_add_json_string(b, message, strlen(message));
+    buffer_add_string(b, "}\n");
+}
+
 void reply_refuse(struct http_request *r, unsigned status, const char *code, const char *format,
                   ...) {
     char message[512];
@@ -15,11 +23,7 @@ void reply_refuse(struct http_request *r, unsigned status, const char *code, con
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     struct buffer body = {0};
-    buffer_add_string(&body, "{\"code\":");
-    buffer_add_json_string(&body, code, strlen(code));
-    buffer_add_string(&body, ",\"message\":");
-    buffer_add_json_string(&body, message, strlen(message));
-    buffer_add_string(&body, "}\n");
+    reply_error_body(&body, code, message);
     if (status == 429 || status == 503)
         http_request_set_header(r, "Retry-After", "1");
     http_request_reply(r, status, "application/json", body.data, body.length);

@@ -10,6 +10,8 @@ void reply_json(struct http_request *r, unsigned status, const char *json);
 /* Refuses with a code word and a printf message; both reach the client. */
 void reply_refuse(struct http_request *r, unsigned status, const char *code, const char *format,
                   ...) __attribute__((format(printf, 4, 5)));
+/* Appends {"code":..,"message":..} and a line's end. */
+void reply_error_body(struct buffer *b, const char *code, const char *message);
 /* The same from an error: its HTTP status, word and message. */
 void reply_error(struct http_request *r, const struct error *e);
 

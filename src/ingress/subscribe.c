@@ -19,6 +19,7 @@ struct waiter {
     struct ingress *ingress;
     struct http_request *request;
     struct subscription *subscription;
+    struct identity *who;
     struct http_stream *stream; /* NULL: a long poll */
     bool full;                  /* the stream's client does not keep up: wait for on_writable */
 };
@@ -28,10 +29,36 @@ static void on_gone(struct http_request *r, void *data) {
     struct waiter *w = data;
     struct ingress *in = w->ingress;
     subscription_close(w->subscription);
+    identity_unref(w->who);
     DL_DELETE(in->waiters, w);
     in->waiter_count--;
     metric_add(w->stream != NULL ? in->streams : in->long_polls, -1);
     free(w);
+}
+
+/* Answers a long poll with an error, or ends a stream with an event that says why. */
+static void end_with(struct waiter *w, const struct error *e) {
+    if (w->stream == NULL) {
+        if (!http_request_replied(w->request))
+            reply_error(w->request, e);
+        return;
+    }
+    struct buffer frame = {0};
+    buffer_add_string(&frame, "event: error\ndata: ");
+    reply_error_body(&frame, error_word(e->code), e->message);
+    buffer_add_char(&frame, '\n');
+    http_stream_send(w->stream, frame.data, frame.length);
+    http_stream_end(w->stream);
+    buffer_free(&frame);
+}
+
+/* True when the cache was deleted; then it says so. */
+static bool has_ended(struct waiter *w) {
+    static const struct error deleted = {ERROR_NOT_FOUND, "the cache was deleted"};
+    if (!subscription_ended(w->subscription))
+        return false;
+    end_with(w, &deleted);
+    return true;
 }
 
 static void unref_all(struct item **items, size_t count) {
@@ -46,7 +73,7 @@ static void long_poll_ready(void *context) {
     struct item *items[BATCH];
     struct discontinuity d;
     bool gap;
-    if (http_request_replied(w->request))
+    if (http_request_replied(w->request) || has_ended(w))
         return;
     size_t count = subscription_read(w->subscription, items, BATCH, &gap, &d);
     if (count == 0)
@@ -75,6 +102,8 @@ static void stream_ready(void *context) {
     struct item *items[BATCH];
     struct discontinuity d;
     bool gap;
+    if (has_ended(w))
+        return;
     while (!w->full) {
         size_t count = subscription_read(w->subscription, items, BATCH, &gap, &d);
         if (count == 0)
@@ -119,26 +148,30 @@ static bool wants_stream(const struct http_request *r) {
 }
 
 void subscribe_request(struct ingress *in, struct http_request *r, const char *cache,
-                       const char *topic) {
+                       const char *topic, struct identity *who) {
     struct error e;
     struct resume resume;
     bool stream = wants_stream(r);
     if (ingress_phase(in) == PHASE_STOPPING) {
         reply_refuse(r, 503, "unavailable", "the gateway is stopping");
+        identity_unref(who);
         return;
     }
     if (!query_resume(&resume, http_request_argument(r, "sequence_number"),
                       http_request_argument(r, "sequence_page"),
                       stream ? http_request_header(r, "Last-Event-ID") : NULL, &e)) {
         reply_error(r, &e);
+        identity_unref(who);
         return;
     }
     struct waiter *w = xcalloc(1, sizeof *w);
     w->ingress = in;
+    w->who = who;
     w->request = r;
     w->subscription = subscription_open(in->mailbox, cache, topic, resume,
                                         stream ? stream_ready : long_poll_ready, w, &e);
     if (w->subscription == NULL) {
+        identity_unref(who);
         free(w);
         reply_error(r, &e);
         return;
@@ -164,6 +197,15 @@ void subscribe_heartbeat(struct ingress *in) {
     DL_FOREACH(in->waiters, w) {
         if (w->stream != NULL && !w->full)
             w->full = !http_stream_send(w->stream, comment, sizeof comment - 1);
+    }
+}
+
+void subscribe_check(struct ingress *in) {
+    struct waiter *w, *next;
+    struct error e;
+    DL_FOREACH_SAFE(in->waiters, w, next) {
+        if (!access_still_valid(in->shared->access, w->who, &e))
+            end_with(w, &e);
     }
 }
 

@@ -4,51 +4,51 @@
 #include <stdlib.h>
 
 #include "base/utf8.h"
+#include "ingress/cors.h"
 #include "ingress/ingress_internal.h"
 #include "ingress/query.h"
 #include "ingress/reply.h"
 
 static const char prefix[] = "/topics/";
 
-/* Browsers read none of our answers, errors included, without these. */
-static void allow_origin(struct http_request *r) {
-    http_request_set_header(r, "Access-Control-Allow-Origin", "*");
-    http_request_set_header(r, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
-}
-
-static void answer_preflight(struct http_request *r) {
-    http_request_set_header(r, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-    http_request_set_header(r, "Access-Control-Allow-Headers",
-                            "authorization, content-type, last-event-id, cache-control");
-    http_request_set_header(r, "Access-Control-Max-Age", "86400");
-    http_request_reply(r, 204, NULL, NULL, 0);
-}
-
 size_t topics_headers(struct ingress *in, struct http_request *r) {
-    allow_origin(r);
-    if (strcmp(http_request_method(r), "OPTIONS") == 0)
-        answer_preflight(r);
-    return strcmp(http_request_method(r), "POST") == 0 ? in->shared->config->limits.message_bytes
-                                                       : 0;
+    const struct config *c = in->shared->config;
+    if (strcmp(http_request_method(r), "OPTIONS") == 0) {
+        cors_preflight(c, r, "GET, POST, OPTIONS",
+                       "authorization, content-type, last-event-id, cache-control");
+        return 0;
+    }
+    if (cors_refused(c, r))
+        return 0;
+    cors_headers(c, r);
+    return strcmp(http_request_method(r), "POST") == 0 ? c->limits.message_bytes : 0;
 }
 
-static bool check(struct ingress *in, struct http_request *r, enum config_role role,
-                  const char *cache, const char *topic, const char **id, struct error *e) {
+/* Who asks, if that may do `role` there; the caller unrefs. */
+static struct identity *check(struct ingress *in, struct http_request *r, enum role role,
+                              const char *cache, const char *topic, struct error *e) {
     const char *header = http_request_header(r, "Authorization");
     const char *argument = http_request_argument(r, "token");
-    if (header != NULL && argument != NULL)
-        return error_set(e, ERROR_INVALID,
-                         "the key is given twice: in Authorization and in ?token=; send one");
-    if (!access_check(in->shared->access, header != NULL ? header : argument, role, cache, topic,
-                      id, e))
-        return false;
-    const char *defect = broker_name_defect(cache, strlen(cache));
-    if (defect != NULL)
-        return error_set(e, ERROR_INVALID, "the cache name %s", defect);
-    defect = broker_name_defect(topic, strlen(topic));
-    if (defect != NULL)
-        return error_set(e, ERROR_INVALID, "the topic name %s", defect);
-    return true;
+    if (header != NULL && argument != NULL) {
+        error_set(e, ERROR_INVALID,
+                  "the key is given twice: in Authorization and in ?token=; send one");
+        return NULL;
+    }
+    struct identity *who =
+        access_identify(in->shared->access, header != NULL ? header : argument, e);
+    if (who == NULL)
+        return NULL;
+    const char *cache_defect = broker_name_defect(cache, strlen(cache));
+    const char *topic_defect = broker_name_defect(topic, strlen(topic));
+    bool good = identity_may(who, role, cache, topic, e);
+    if (good && cache_defect != NULL)
+        good = error_set(e, ERROR_INVALID, "the cache name %s", cache_defect);
+    else if (good && topic_defect != NULL)
+        good = error_set(e, ERROR_INVALID, "the topic name %s", topic_defect);
+    if (good)
+        return who;
+    identity_unref(who);
+    return NULL;
 }
 
 static bool publish(struct ingress *in, struct http_request *r, const char *cache,
@@ -72,9 +72,10 @@ static bool publish(struct ingress *in, struct http_request *r, const char *cach
 static void publish_request(struct ingress *in, struct http_request *r, const char *cache,
                             const char *topic) {
     struct error e = {0};
-    const char *id = "";
-    if (check(in, r, CONFIG_ROLE_PUBLISH, cache, topic, &id, &e) &&
-        publish(in, r, cache, topic, id, &e)) {
+    struct identity *who = check(in, r, ROLE_PUBLISH, cache, topic, &e);
+    bool good = who != NULL && publish(in, r, cache, topic, who->id, &e);
+    identity_unref(who);
+    if (good) {
         metric_add(in->publish_ok, 1);
         log_debug("published", LOG_STR("cache", cache), LOG_STR("topic", topic),
                   LOG_STR("request", http_request_id(r)));
@@ -94,11 +95,11 @@ void topics_request(struct ingress *in, struct http_request *r) {
         return;
     }
     struct error e;
-    const char *id;
+    struct identity *who;
     if (strcmp(http_request_method(r), "POST") == 0)
         publish_request(in, r, cache, topic);
-    else if (check(in, r, CONFIG_ROLE_SUBSCRIBE, cache, topic, &id, &e))
-        subscribe_request(in, r, cache, topic);
+    else if ((who = check(in, r, ROLE_SUBSCRIBE, cache, topic, &e)) != NULL)
+        subscribe_request(in, r, cache, topic, who);
     else
         reply_error(r, &e);
     free(cache);

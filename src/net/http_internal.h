@@ -6,6 +6,7 @@
 
 #include <microhttpd.h>
 
+#include "base/request_id.h"
 #include "net/http_server.h"
 
 struct http_server {
@@ -13,10 +14,8 @@ struct http_server {
     struct http_handler handler;
     struct http_limits limits;
     struct MHD_Daemon *daemon;
-    int listen_fd;
-    uv_poll_t *listener; /* NULL once it stopped accepting */
-    uv_poll_t epoll;     /* libmicrohttpd's epoll descriptor */
-    uv_timer_t timer;    /* from MHD_get_timeout */
+    uv_poll_t epoll;  /* libmicrohttpd's epoll descriptor */
+    uv_timer_t timer; /* from MHD_get_timeout */
     uv_prepare_t prepare;
     uv_check_t check;
     bool kicked; /* MHD_run is due in this loop turn */
@@ -57,7 +56,7 @@ struct http_request {
     struct http_stream *stream;
     void *data;
     void (*gone)(struct http_request *, void *);
-    char id[28]; /* 8 digits, '-', up to 16 digits */
+    char id[REQUEST_ID_SIZE];
 };
 
 struct http_stream {

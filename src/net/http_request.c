@@ -41,20 +41,6 @@ static void request_let_go(struct http_request *r) {
     r->stream = NULL;
 }
 
-/* "prefix-number" in hex, the prefix with eight digits. By hand, as each request has one. */
-static void write_id(char *id, uint32_t prefix, uint64_t number) {
-    static const char digits[] = "0123456789abcdef";
-    for (int shift = 28; shift >= 0; shift -= 4)
-        *id++ = digits[prefix >> shift & 15];
-    *id++ = '-';
-    int shift = 60;
-    while (shift > 0 && number >> shift == 0)
-        shift -= 4;
-    for (; shift >= 0; shift -= 4)
-        *id++ = digits[number >> shift & 15];
-    *id = '\0';
-}
-
 void *http_on_uri(void *context, const char *uri, struct MHD_Connection *connection) {
     struct http_server *s = context;
     struct http_request *r = xcalloc(1, sizeof *r);
@@ -62,7 +48,7 @@ void *http_on_uri(void *context, const char *uri, struct MHD_Connection *connect
     r->connection = connection;
     r->path = xstrndup(uri, strcspn(uri, "?"));
     r->started_ms = uv_now(s->loop);
-    write_id(r->id, (uint32_t)s->id_prefix, ++s->id_next);
+    request_id_write(r->id, (uint32_t)s->id_prefix, ++s->id_next);
     DL_APPEND(s->requests, r);
     s->in_flight++;
     return r;

@@ -1,20 +1,14 @@
 /*
- * The daemon's life on the loop: listener, epoll descriptor, timers. Requests are http_request.c's.
+ * The daemon's life on the loop: epoll descriptor, timers. Requests are http_request.c's.
  */
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/rand.h>
 
 #include "net/http_internal.h"
 #include "net/http_request.h"
 
-#define ACCEPTS_PER_TURN 64
-#define RUNS_PER_TURN    4
+#define RUNS_PER_TURN 4
 
 static void run_daemon(struct http_server *s) {
     /* An answer may resume another request, which wants another run; the rest goes to the next turn
@@ -57,35 +51,8 @@ static void on_check(uv_check_t *check) {
         run_daemon(s);
 }
 
-static void on_listener(uv_poll_t *poll, int status, int events) {
-    static const char busy[] =
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-        "Connection: close\r\nContent-Length: 67\r\n\r\n"
-        "{\"code\":\"unavailable\",\"message\":\"too many connections, come again\"}\n";
-    (void)events;
-    struct http_server *s = poll->data;
-    if (status != 0)
-        return;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        struct sockaddr_storage peer;
-        socklen_t size = sizeof peer;
-        int fd =
-            accept4(s->listen_fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
-            if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-                log_warn("cannot accept a connection", LOG_STR("error", strerror(errno)));
-            break;
-        }
-        if (s->connections >= s->limits.connections) {
-            (void)!send(fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-            close(fd);
-            continue;
-        }
-        int on = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        MHD_add_connection(s->daemon, fd, (struct sockaddr *)&peer,
-                           size); /* closes it if it fails */
-    }
+void http_server_adopt(struct http_server *s, int fd, const struct sockaddr *peer, socklen_t size) {
+    MHD_add_connection(s->daemon, fd, peer, size); /* closes it if it fails */
     http_server_kick(s);
 }
 
@@ -117,26 +84,19 @@ static struct MHD_Daemon *start_daemon(struct http_server *s) {
         MHD_OPTION_END);
 }
 
-struct http_server *http_server_new(uv_loop_t *loop, int listen_fd,
-                                    const struct http_limits *limits,
+struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *limits,
                                     const struct http_handler *handler, struct error *e) {
     struct http_server *s = xcalloc(1, sizeof *s);
     s->loop = loop;
     s->handler = *handler;
     s->limits = *limits;
-    s->listen_fd = listen_fd;
     RAND_bytes((unsigned char *)&s->id_prefix, sizeof s->id_prefix);
     s->daemon = start_daemon(s);
     if (s->daemon == NULL) {
-        close(listen_fd);
         free(s);
         error_set(e, ERROR_INTERNAL, "cannot start the HTTP server (out of file descriptors?)");
         return NULL;
     }
-    s->listener = xcalloc(1, sizeof *s->listener);
-    uv_poll_init(loop, s->listener, listen_fd);
-    s->listener->data = s;
-    uv_poll_start(s->listener, UV_READABLE, on_listener);
     uv_poll_init(loop, &s->epoll,
                  MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
     s->epoll.data = s;
@@ -156,18 +116,12 @@ struct http_server *http_server_new(uv_loop_t *loop, int listen_fd,
     return s;
 }
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
+void http_server_stop(struct http_server *s) {
+    s->stopping = true;
 }
 
-void http_server_stop_accepting(struct http_server *s) {
-    s->stopping = true;
-    if (s->listener == NULL)
-        return;
-    uv_poll_stop(s->listener);
-    uv_close((uv_handle_t *)s->listener, free_handle);
-    s->listener = NULL;
-    close(s->listen_fd);
+unsigned http_server_connections(const struct http_server *s) {
+    return s->connections;
 }
 
 unsigned http_server_in_flight(const struct http_server *s) {
@@ -181,7 +135,7 @@ static void on_closed(uv_handle_t *handle) {
 void http_server_free(struct http_server *s) {
     if (s == NULL)
         return;
-    http_server_stop_accepting(s);
+    http_server_stop(s);
     http_requests_abandon(s);
     uv_poll_stop(&s->epoll);
     MHD_stop_daemon(s->daemon);

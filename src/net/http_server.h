@@ -1,12 +1,14 @@
 /*
  * http_server: HTTP/1.1 on a worker's loop, by libmicrohttpd.
  *
- * One server a worker: its own SO_REUSEPORT listener, its own daemon in external epoll mode. All
- * calls and callbacks happen on the loop's thread. A request lives from on_headers until its answer
- * is sent or its client is gone; its strings are valid that long.
+ * One server a worker: its own daemon in external epoll mode, fed by the listener. All calls and
+ * callbacks happen on the loop's thread. A request lives from on_headers until its answer is sent
+ * or its client is gone; its strings are valid that long.
  */
 #ifndef HOOKMOON_NET_HTTP_SERVER_H
 #define HOOKMOON_NET_HTTP_SERVER_H
+
+#include <sys/socket.h>
 
 #include <uv.h>
 
@@ -39,12 +41,13 @@ unsigned http_listen_port(int fd);
 /* True when only this machine can reach it. */
 bool http_listen_is_loopback(int fd);
 
-/* Takes `listen_fd` over. */
-struct http_server *http_server_new(uv_loop_t *loop, int listen_fd,
-                                    const struct http_limits *limits,
+struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *limits,
                                     const struct http_handler *handler, struct error *e);
-/* No more connections; those that are there may finish, and are told to close after an answer. */
-void http_server_stop_accepting(struct http_server *s);
+/* Takes a connection over. */
+void http_server_adopt(struct http_server *s, int fd, const struct sockaddr *peer, socklen_t size);
+unsigned http_server_connections(const struct http_server *s);
+/* Connections may finish, but are told to close after an answer. */
+void http_server_stop(struct http_server *s);
 /* How many requests have come in whole or in part and are not answered yet, streams included. */
 unsigned http_server_in_flight(const struct http_server *s);
 /* Closes what is left. The loop must run once more afterwards to free the handles. */

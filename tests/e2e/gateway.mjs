@@ -121,9 +121,10 @@ export class Gateway {
  * gateway does not end well (a sanitizer's complaint is an exit code, too).
  */
 export async function start(t, { config = '', scripts = {}, args = [], env = {} } = {}) {
-  const files = { 'hookmoon.lua': `${defaults}\n${config}` };
+  const files = {};
   for (const [name, text] of Object.entries(scripts)) files[`scripts/${name}`] = text;
   const path = folder(t, files);
+  writeFileSync(join(path, 'hookmoon.lua'), `${defaults}data = "${path}/data"\n${config}`);
   mkdirSync(join(path, 'scripts'), { recursive: true });
   const child = spawn(
     binary, ['serve', '-c', join(path, 'hookmoon.lua'), '--listen', '127.0.0.1:0', ...args],

@@ -24,7 +24,7 @@ static int setup(void **state) {
                                          .retained_items = 5,
                                          .retained_bytes = 1 << 20,
                                          .message_bytes = 100};
-    f->broker = broker_new(&limits);
+    f->broker = broker_new(&limits, 0);
     f->mailbox = mailbox_new(f->broker, wake, &f->wakes);
     broker_create_cache(f->broker, "c", NULL);
     *state = f;
@@ -192,6 +192,51 @@ static void test_subscriptions_may_close_each_other_while_being_told(void **stat
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void test_a_deleted_cache_ends_its_subscriptions(void **state) {
+    struct fixture *f = *state;
+    struct error e;
+    struct resume old, anew;
+    struct subscription *s = subscribe(f, 0, 0);
+    old = subscription_position(s);
+    assert_true(publish(f, "t", "a", NULL));
+    assert_true(broker_delete_cache(f->broker, "c", &e));
+    mailbox_dispatch(f->mailbox);
+    assert_true(f->readies > 0);
+    assert_true(subscription_ended(s));
+    assert_false(publish(f, "t", "b", &e));
+    assert_int_equal(e.code, ERROR_NOT_FOUND);
+    assert_false(broker_delete_cache(f->broker, "c", &e));
+    assert_int_equal(e.code, ERROR_NOT_FOUND);
+    assert_true(broker_create_cache(f->broker, "c", &e));
+    struct subscription *fresh = subscribe(f, 0, 0);
+    anew = subscription_position(fresh);
+    assert_true(anew.page > old.page);
+    assert_int_equal(anew.number, 1);
+    assert_false(subscription_ended(fresh));
+    struct broker_stats stats;
+    broker_get_stats(f->broker, &stats);
+    assert_int_equal(stats.topics, 1);
+    subscription_close(s);
+    subscription_close(fresh);
+}
+
+static void test_flushing_forgets_but_goes_on_counting(void **state) {
+    struct fixture *f = *state;
+    struct error e;
+    assert_true(publish(f, "t", "a", NULL));
+    assert_true(publish(f, "t", "b", NULL));
+    struct subscription *live = subscribe(f, 0, 0), *late = subscribe(f, 0, 1);
+    assert_true(broker_flush_cache(f->broker, "c", &e));
+    assert_string_equal(read_all(late), "");
+    assert_true(publish(f, "t", "c", NULL));
+    assert_string_equal(read_all(live), "3 ");
+    assert_string_equal(read_all(late), "gap:0:3 3 ");
+    assert_false(broker_flush_cache(f->broker, "nope", &e));
+    assert_int_equal(e.code, ERROR_NOT_FOUND);
+    subscription_close(live);
+    subscription_close(late);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_numbers_start_at_one_and_fresh_subscribers_see_only_what_is_new),
@@ -203,6 +248,8 @@ int main(void) {
         TEST(test_publishing_is_all_or_nothing),
         TEST(test_limits_are_named),
         TEST(test_subscriptions_may_close_each_other_while_being_told),
+        TEST(test_a_deleted_cache_ends_its_subscriptions),
+        TEST(test_flushing_forgets_but_goes_on_counting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,10 +96,10 @@ static void test_keys(void **state) {
     assert_int_equal(l.config.key_count, 2);
     assert_string_equal(l.config.keys[0].id, "a");
     assert_string_equal(l.config.keys[0].key, "key-of-a");
-    assert_int_equal(l.config.keys[0].role, CONFIG_ROLE_PUBLISH);
+    assert_int_equal(l.config.keys[0].role, ROLE_PUBLISH);
     assert_string_equal(l.config.keys[0].cache, "chat");
     assert_string_equal(l.config.keys[0].topic, "room");
-    assert_int_equal(l.config.keys[1].role, CONFIG_ROLE_BOTH);
+    assert_int_equal(l.config.keys[1].role, ROLE_PUBLISH_SUBSCRIBE);
     assert_null(l.config.keys[1].cache);
     unload(&l);
 }

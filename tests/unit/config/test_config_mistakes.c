@@ -1,6 +1,7 @@
 #include "config_test.h"
 
-static const char role_words[] = "\"publishsubscribe\", \"publishonly\" or \"subscribeonly\"";
+static const char role_words[] =
+    "\"publishsubscribe\", \"publishonly\", \"subscribeonly\" or \"admin\"";
 
 static void test_unknown_fields_are_mistakes(void **state) {
     (void)state;
@@ -15,7 +16,7 @@ static void test_unknown_fields_are_mistakes(void **state) {
                     "2 log: has a number among its fields, which have names\n");
     assert_mistake("hooks = { a = { secert = '12345678' } }",
                    "1 hooks.a.secert: is not known; did you mean \"secret\"?");
-    assert_mistake("xyzzy = 1", "1 xyzzy: is not known; known are listen, scripts,");
+    assert_mistake("xyzzy = 1", "1 xyzzy: is not known; known are listen, public_url,");
 }
 
 static void test_types(void **state) {
@@ -79,7 +80,7 @@ static void test_words(void **state) {
     char *expected = xasprintf("1 keys[1].role: must be %s\n"
                                "1 keys[2].role: is missing: must be %s\n",
                                role_words, role_words);
-    assert_mistakes("keys = { { id = 'a', key = '12345678', role = 'admin' },"
+    assert_mistakes("keys = { { id = 'a', key = '12345678', role = 'boss' },"
                     " { id = 'b', key = '23456789' } }",
                     expected);
     free(expected);

@@ -17,7 +17,8 @@ struct fixture {
     struct broker *broker;
     struct mailbox *mailbox;
     struct metrics *metrics;
-    struct config_webhook webhook;
+    struct webhook_set *webhooks;
+    char *url;
     struct config config;
     struct destination destination;
     struct webhook_sender *sender;
@@ -57,16 +58,13 @@ static int set_up(void **state) {
     f->mail.data = f;
     uv_timer_init(&f->loop, &f->tick);
     uv_timer_start(&f->tick, on_tick, 5, 5);
-    f->broker = broker_new(&limits);
+    f->broker = broker_new(&limits, 0);
     broker_create_cache(f->broker, "chat", NULL);
     f->mailbox = mailbox_new(f->broker, wake, &f->mail);
     f->metrics = metrics_new();
     destination_open(&f->destination, &f->loop);
     f->destination.answer = ANSWER("200 OK", "");
-    f->webhook = (struct config_webhook){
-        .cache = TEXT("chat"), .name = TEXT("w"), .topic = TEXT("t"), .secret = TEXT(SECRET)};
-    f->config.webhooks = &f->webhook;
-    f->config.webhook_count = 1;
+    f->webhooks = webhook_set_new();
     f->config.limits = (struct config_limits){
         .webhook_queue = 100, .webhook_concurrency = 4, .webhook_timeout_ms = 5000};
     return 0;
@@ -83,18 +81,21 @@ static int tear_down(void **state) {
     mailbox_free(f->mailbox);
     broker_free(f->broker);
     metrics_free(f->metrics);
-    free(f->webhook.url);
+    webhook_set_free(f->webhooks);
+    free(f->url);
     free(f);
     return 0;
 }
 
 static void start_as(struct fixture *f, const char *host, const char *path, unsigned worker,
                      unsigned workers) {
-    f->webhook.url = xasprintf("%s:%d%s", host, f->destination.port, path);
+    f->url = xasprintf("%s:%d%s", host, f->destination.port, path);
+    webhook_set_put(f->webhooks, webhook_entry_new("chat", "w", "t", f->url, SECRET));
     struct webhook_options options = {.loop = &f->loop,
                                       .mailbox = f->mailbox,
                                       .metrics = f->metrics,
                                       .config = &f->config,
+                                      .webhooks = f->webhooks,
                                       .worker = worker,
                                       .workers = workers};
     f->sender = webhook_sender_new(&options, NULL);
@@ -206,11 +207,88 @@ static void test_only_what_is_published_from_now_on_is_sent(void **state) {
 
 static void test_a_webhook_belongs_to_one_worker(void **state) {
     struct fixture *f = *state;
-    start_as(f, "http://127.0.0.1", "/", 1, 2);
+    start_as(f, "http://127.0.0.1", "/", 0, 2); /* the first webhook has the id 1 */
     publish(f, "x", "");
     run_for_ms(f, 20);
     assert_int_equal(f->destination.requests, 0);
     assert_int_equal(outcome(f, "ok"), -1);
+}
+
+/* ---- following the set ---- */
+
+/* Replaces the webhook; from now on it sends to `path`. */
+static void change(struct fixture *f, const char *topic, const char *path, const char *secret) {
+    char *url = xasprintf("http://127.0.0.1:%d%s", f->destination.port, path);
+    struct webhook_entry *w = webhook_entry_new("chat", "w", topic, url, secret);
+    assert_true(broker_topic_position(f->broker, "chat", topic, &w->start, NULL));
+    webhook_set_put(f->webhooks, w);
+    free(url);
+}
+
+static void test_a_webhook_that_is_put_sends_what_was_published_since(void **state) {
+    struct fixture *f = *state;
+    start(f, "http://127.0.0.1", "/");
+    webhook_set_remove(f->webhooks, "chat", "w");
+    webhook_sender_update(f->sender);
+    publish(f, "before", "");
+    change(f, "t", "/", SECRET);
+    publish(f, "between", ""); /* the worker has not heard of it yet */
+    webhook_sender_update(f->sender);
+    AWAIT(f, outcome(f, "ok") == 1 && webhook_sender_idle(f->sender));
+    assert_int_equal(f->destination.requests, 1);
+    assert_non_null(strstr(f->destination.request.data, "\"text\":\"between\""));
+}
+
+static void test_a_removed_webhook_sends_no_more(void **state) {
+    struct fixture *f = *state;
+    start(f, "http://127.0.0.1", "/");
+    webhook_set_remove(f->webhooks, "chat", "w");
+    publish(f, "x", "");
+    webhook_sender_update(f->sender);
+    run_for_ms(f, 20);
+    assert_int_equal(f->destination.requests, 0);
+}
+
+static void test_a_changed_destination_gets_what_comes_after(void **state) {
+    struct fixture *f = *state;
+    f->config.limits.webhook_concurrency = 1;
+    start(f, "http://127.0.0.1", "/old");
+    publish_many(f, 10);
+    change(f, "t", "/new", SECRET);
+    publish_many(f, 5);
+    webhook_sender_update(f->sender);
+    AWAIT(f, outcome(f, "ok") == 15 && webhook_sender_idle(f->sender));
+    assert_int_equal(f->destination.requests, 15); /* each once */
+    publish(f, "last", "");
+    AWAIT(f, outcome(f, "ok") == 16);
+    assert_memory_equal(f->destination.request.data, "POST /new ", 10);
+}
+
+static void test_a_changed_topic_is_followed(void **state) {
+    struct fixture *f = *state;
+    start(f, "http://127.0.0.1", "/");
+    publish(f, "of the old topic", "");
+    change(f, "another", "/", SECRET);
+    webhook_sender_update(f->sender);
+    publish(f, "of nobody", "");
+    AWAIT(f, outcome(f, "ok") == 1 && webhook_sender_idle(f->sender));
+    assert_int_equal(f->destination.requests, 1);
+    assert_non_null(strstr(f->destination.request.data, "of the old topic"));
+}
+
+static void test_a_rotated_secret_signs_from_now_on(void **state) {
+    struct fixture *f = *state;
+    char hex[MOMENTO_SIGNATURE_HEX + 1];
+    start(f, "http://127.0.0.1", "/");
+    change(f, "t", "/", "another-secret");
+    webhook_sender_update(f->sender);
+    publish(f, "x", "");
+    AWAIT(f, outcome(f, "ok") == 1);
+    const char *body = strstr(f->destination.request.data, "\r\n\r\n") + 4;
+    struct signer *signer = signer_new("another-secret", NULL);
+    assert_true(signer_sign(signer, body, strlen(body), hex));
+    assert_non_null(strstr(f->destination.request.data, hex));
+    signer_free(signer);
 }
 
 static void test_a_connection_is_used_again(void **state) {
@@ -449,6 +527,11 @@ int main(void) {
         TEST(test_an_item_without_a_request_has_no_id),
         TEST(test_only_what_is_published_from_now_on_is_sent),
         TEST(test_a_webhook_belongs_to_one_worker),
+        TEST(test_a_webhook_that_is_put_sends_what_was_published_since),
+        TEST(test_a_removed_webhook_sends_no_more),
+        TEST(test_a_changed_destination_gets_what_comes_after),
+        TEST(test_a_changed_topic_is_followed),
+        TEST(test_a_rotated_secret_signs_from_now_on),
         TEST(test_a_connection_is_used_again),
         TEST(test_an_item_is_sent_once_even_when_a_kept_connection_dies),
         TEST(test_any_2xx_is_ok),

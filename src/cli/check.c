@@ -77,7 +77,7 @@ static void check_hook(struct check *check, const struct config *c, const char *
 }
 
 /* What only the configuration and the scripts together can say. */
-static void check_together(struct check *check, const struct config *c, bool loaded,
+static void check_together(struct check *check, const struct config *c,
                            const struct bundle_list *bundles) {
     static const char hooks[] = "/hooks/";
     for (size_t i = 0; i < c->hook_count; i++)
@@ -89,10 +89,6 @@ static void check_together(struct check *check, const struct config *c, bool loa
             check_hook(check, c, field, bundles, url + sizeof hooks - 1);
         free(field);
     }
-    /* A file that did not run to its end may have had keys. */
-    if (loaded && c->key_count == 0 && !c->open)
-        report(check, check->file, "keys",
-               "there are none, so nobody could use the topics API: set keys, or open = true");
 }
 
 static const char *plural(size_t count) {
@@ -107,7 +103,7 @@ static int check_all(struct check *check, struct config *c, const char *scripts)
                "cannot be read; `hookmoon serve --print-config` prints a start");
         return CLI_FAILED;
     }
-    bool loaded = config_load(c, check->file, report, check);
+    config_load(c, check->file, report, check);
     if (scripts != NULL) {
         free(c->scripts);
         c->scripts = xstrdup(scripts);
@@ -116,7 +112,7 @@ static int check_all(struct check *check, struct config *c, const char *scripts)
         report(check, check->file, "scripts", e.message);
     } else {
         check_scripts(check, c, &bundles);
-        check_together(check, c, loaded, &bundles);
+        check_together(check, c, &bundles);
     }
     if (check->problems == 0 && !check->as_json)
         printf("%s: good (%zu cache%s, %zu webhook%s, %zu hook%s, %zu key%s; %zu script%s)\n",

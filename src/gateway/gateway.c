@@ -110,6 +110,20 @@ static bool open_data(struct gateway *g, uint64_t *page, struct error *e) {
            store_next_page(g->store, (uint64_t)(clock_wall_ms() / 1000), page, e);
 }
 
+/* Not a mistake: `hookmoon key create` makes keys for a gateway that runs already. */
+static void warn_without_keys(const struct gateway *g) {
+    struct key_record *list;
+    size_t count;
+    if (g->config->open || g->config->key_count > 0 ||
+        !store_list_keys(g->store, &list, &count, NULL))
+        return;
+    key_list_free(list, count);
+    if (count == 0)
+        log_warn("there is no key yet, so nobody can publish or subscribe: make one with "
+                 "`hookmoon key create`",
+                 LOG_STR("data", g->config->data));
+}
+
 static bool make_shared(struct gateway *g, struct error *e) {
     struct config *c = g->config;
     uint64_t page;
@@ -229,12 +243,6 @@ done:
 }
 
 struct gateway *gateway_new(struct config *c, struct error *e) {
-    if (c->key_count == 0 && !c->open) {
-        error_set(e, ERROR_INVALID,
-                  "no keys are configured, so nobody could use the topics API: set keys, or "
-                  "open = true to serve without (on a loopback address)");
-        return NULL;
-    }
     struct gateway *g = xcalloc(1, sizeof *g);
     g->config = c;
     curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -244,6 +252,7 @@ struct gateway *gateway_new(struct config *c, struct error *e) {
         for (size_t i = 0; i < COUNT_OF(stats); i++)
             metrics_read(g->shared.metrics, stats[i].name, stats[i].help, "", stats[i].read, g);
         try_bundles(g);
+        warn_without_keys(g);
         return g;
     }
     gateway_free(g);

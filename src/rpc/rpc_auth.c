@@ -166,17 +166,17 @@ static bool make(struct call *c, const Hookmoon__Permissions *permissions,
     return good;
 }
 
-/* Where the key is for: as the client calls us, without the prefix its SDK put in front. */
+/* Where the key is for: as the client calls us, without what its SDK put in front. */
 static char *endpoint(const struct call *c) {
-    static const char *const prefixes[] = {"control.", "token.", "cache.", "web."};
-    const char *host = c->rpc->shared->config->public_url;
-    host = host != NULL ? strstr(host, "://") + 3 : c->host;
-    if (host == NULL)
-        host = strstr(c->rpc->shared->url, "://") + 3;
+    static const char *const prefixes[] = {"web.", "control.", "token.", "cache."};
+    const struct ingress_shared *shared = c->rpc->shared;
+    const char *url = shared->config->public_url != NULL ? shared->config->public_url : shared->url;
+    const char *host =
+        shared->config->public_url == NULL && c->host != NULL ? c->host : strstr(url, "://") + 3;
     for (size_t i = 0; i < COUNT_OF(prefixes); i++) {
         size_t length = strlen(prefixes[i]);
         if (strncmp(host, prefixes[i], length) == 0)
-            return xstrndup(host + length, strcspn(host + length, "/"));
+            host += length;
     }
     return xstrndup(host, strcspn(host, "/"));
 }

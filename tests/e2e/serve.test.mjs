@@ -10,7 +10,7 @@ import { binary, event, folder, root, secret, sleep, start, until } from './gate
 /** Runs `hookmoon serve` to its end, which is soon when it refuses to start. */
 function refuse(t, config, args = []) {
   const path = folder(t, { 'hookmoon.lua': config, 'scripts/a.lua': 'function on_event() end' });
-  const r = spawnSync(binary, ['serve', '-c', `${path}/hookmoon.lua`, ...args], { encoding: 'utf8', timeout: 20000 });
+  const r = spawnSync(binary, ['serve', '-c', `${path}/hookmoon.lua`, '--data', `${path}/data`, ...args], { encoding: 'utf8', timeout: 20000 });
   assert.notEqual(r.status, 0);
   assert.notEqual(r.status, null, 'it serves instead of refusing');
   return r.stderr;
@@ -19,9 +19,15 @@ function refuse(t, config, args = []) {
 test('it refuses to start without keys on an address that others reach', async (t) => {
   assert.match(refuse(t, 'open = true', ['--listen', '0.0.0.0:0']), /refusing to serve 0\.0\.0\.0:0 without keys[\s\S]*allow_open_public/);
   assert.match(refuse(t, 'listen = "[::]:0" open = true'), /without keys/);
-  assert.match(refuse(t, 'listen = "127.0.0.1:0"'), /no keys are configured[\s\S]*open = true/);
   const named = await start(t, { config: 'allow_open_public = true', args: ['--listen', '0.0.0.0:0'] });
   assert.equal((await fetch(`${named.url}/ready`)).status, 200);
+});
+
+test('without any key it serves, and says how to make one', async (t) => {
+  const g = await start(t, { config: 'open = false' });
+  await g.log({ level: 'warn', data: `${g.path}/data` });
+  assert.match(g.stderr, /there is no key yet[\s\S]*hookmoon key create/);
+  assert.equal((await g.publish('t', 'x')).status, 401);
 });
 
 test('it refuses what cannot work, and says why', async (t) => {

@@ -2,20 +2,24 @@
 
 #include "ingress/reply.h"
 
-/* True for http(s)://HOST[:PORT] with a HOST that only this machine answers to. */
-static bool is_loopback(const char *origin) {
-    static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
-    const char *host = strstr(origin, "://");
-    if (host == NULL)
-        return false;
-    host += 3;
-    for (size_t i = 0; i < COUNT_OF(hosts); i++) {
-        size_t length = strlen(hosts[i]);
-        if (strncasecmp(host, hosts[i], length) == 0 &&
+/* True for HOST[:PORT] with a HOST that only this machine answers to. */
+static bool is_loopback_host(const char *host) {
+    static const char *const names[] = {"localhost", "[::1]"};
+    size_t numeric = strspn(host, "0123456789.");
+    if (strncmp(host, "127.", 4) == 0 && (host[numeric] == '\0' || host[numeric] == ':'))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        size_t length = strlen(names[i]);
+        if (strncasecmp(host, names[i], length) == 0 &&
             (host[length] == '\0' || host[length] == ':'))
             return true;
     }
     return false;
+}
+
+static bool is_loopback(const char *origin) {
+    const char *host = strstr(origin, "://");
+    return host != NULL && is_loopback_host(host + 3);
 }
 
 static bool allows_all(const struct config *c) {
@@ -60,6 +64,24 @@ void cors_preflight(const struct config *c, struct http_request *r, const char *
         http_request_set_header(r, "Access-Control-Max-Age", "86400");
     }
     http_request_reply(r, 204, NULL, NULL, 0);
+}
+
+static bool is_public_host(const struct config *c, const char *host) {
+    const char *own = c->public_url != NULL ? strstr(c->public_url, "://") + 3 : NULL;
+    return own != NULL && strlen(host) == strcspn(own, "/") &&
+           strncasecmp(own, host, strlen(host)) == 0;
+}
+
+bool cors_host_refused(const struct config *c, struct http_request *r) {
+    const char *host = http_request_header(r, "Host");
+    if (!c->open || c->allow_open_public || host == NULL || is_loopback_host(host) ||
+        is_public_host(c, host))
+        return false;
+    reply_refuse(r, 403, "permission_denied",
+                 "while no key is asked for, this gateway answers to localhost alone, not to "
+                 "%.200s; see `public_url` and `keys` in the configuration",
+                 host);
+    return true;
 }
 
 bool cors_refused(const struct config *c, struct http_request *r) {

@@ -18,6 +18,12 @@ void cors_headers(const struct config *c, struct http_request *r);
 /* Answers OPTIONS. `methods` and `headers` are comma-separated lists. */
 void cors_preflight(const struct config *c, struct http_request *r, const char *methods,
                     const char *headers);
+/*
+ * Refuses (403) a request for another host's name while the gateway is open on a loopback address:
+ * a page whose own name was made to point here is no page of another origin to its browser. True: it
+ * did.
+ */
+bool cors_host_refused(const struct config *c, struct http_request *r);
 /* Refuses (403) a request of a page that may not, even where a browser asks nobody first. True: it
  * did. */
 bool cors_refused(const struct config *c, struct http_request *r);

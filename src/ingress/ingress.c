@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "ingress/cors.h"
 #include "ingress/frame.h"
 #include "ingress/ingress_internal.h"
 #include "ingress/reply.h"
@@ -65,6 +66,8 @@ static size_t on_headers(struct http_request *r, void *context) {
         reply_refuse(r, 405, "method_not_allowed", "the method must be %s", route->methods);
         return 0;
     }
+    if (cors_host_refused(in->shared->config, r))
+        return 0;
     return route->headers != NULL ? route->headers(in, r) : 0;
 }
 

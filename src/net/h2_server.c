@@ -43,7 +43,7 @@ struct h2_stream {
     struct h2_connection *connection;
     int32_t id;
     size_t header_bytes;
-    bool headers_in, ended, answered;
+    bool headers_in, ended, answered, refuse_rest;
     uint64_t deadline_ms; /* to be whole */
     nghttp2_rcbuf *values[FIELDS];
     void *data;
@@ -299,6 +299,16 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     return 0;
 }
 
+static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *data) {
+    (void)data;
+    struct h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (s != NULL && s->refuse_rest && !s->ended &&
+        (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+    return 0;
+}
+
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t room,
                          uint32_t *flags, nghttp2_data_source *source, void *data) {
     (void)session, (void)id;
@@ -457,6 +467,7 @@ static void set_up(struct h2_server *s) {
     nghttp2_session_callbacks_set_on_frame_recv_callback(s->callbacks, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(s->callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(s->callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(s->callbacks, on_sent);
     nghttp2_option_new(&s->option);
     nghttp2_option_set_no_closed_streams(s->option, 1);
     nghttp2_option_set_stream_reset_rate_limit(s->option, RESETS_AT_ONCE, RESETS_PER_SECOND);
@@ -574,8 +585,5 @@ void h2_stream_resume(struct h2_stream *s) {
 }
 
 void h2_stream_refuse_rest(struct h2_stream *s) {
-    if (!s->ended)
-        nghttp2_submit_rst_stream(s->connection->session, NGHTTP2_FLAG_NONE, s->id,
-                                  NGHTTP2_NO_ERROR);
-    mark_dirty(s->connection);
+    s->refuse_rest = true;
 }

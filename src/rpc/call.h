@@ -42,7 +42,7 @@ struct call_transport {
     void (*start)(struct call *c);
     /* There is more to take with call_pull, or the call ended. */
     void (*wake)(struct call *c);
-    /* The call cannot be continued and is to end without a status (rpc_release of gRPC-web). */
+    /* The gateway stops: ends the call in the way that makes its client come again. */
     void (*hang_up)(struct call *c);
 };
 

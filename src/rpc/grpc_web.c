@@ -126,8 +126,12 @@ static void wake(struct call *c) {
     buffer_free(&out);
 }
 
+/* Whatever status a browser's subscription gets, it takes for the last; a body that just ends it
+ * takes for a connection that broke, and comes again. */
 static void hang_up(struct call *c) {
     struct web_call *w = c->stream;
+    if (w->stream == NULL)
+        start(c);
     if (!w->released)
         end_body(w);
 }

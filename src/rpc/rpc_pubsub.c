@@ -62,8 +62,8 @@ static bool subscribe(struct call *c, const uint8_t *message, size_t length, str
                 call_name(topic, &m->topic, "topic", e) &&
                 identity_may(c->identity, ROLE_SUBSCRIBE, cache, topic, e);
     if (good && shared_phase(c->rpc->shared) == PHASE_STOPPING)
-        good = error_set(e, ERROR_UNAVAILABLE, "the gateway is stopping");
-    if (good)
+        c->transport->hang_up(c);
+    else if (good)
         good = watch_open(
             c, cache, topic,
             (struct resume){.page = m->sequence_page, .number = m->resume_at_topic_sequence_number},

@@ -24,7 +24,10 @@ struct web_call {
 };
 
 bool rpc_web_is(const char *path) {
-    return method_find(path) != NULL;
+    const char *method = strchr(path + 1, '/');
+    const char *dot = strchr(path, '.');
+    return method != NULL && method[1] != '\0' && strchr(method + 1, '/') == NULL && dot != NULL &&
+           dot > path + 1 && dot + 1 < method;
 }
 
 static bool has_type(const char *header, const char *type) {

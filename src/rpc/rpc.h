@@ -21,7 +21,7 @@ void rpc_free(struct rpc *r);
 /* What the worker's HTTP/2 server calls. */
 struct h2_handler rpc_h2_handler(struct rpc *r);
 
-/* True when the path is that of a service: /package.Service/Method. */
+/* True when the path has the form of a service's: /package.Service/Method. */
 bool rpc_web_is(const char *path);
 /* As in struct http_handler. */
 size_t rpc_web_headers(struct rpc *r, struct http_request *request);

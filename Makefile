@@ -55,6 +55,7 @@ $(BUILD)/%.o: %.c Makefile
 	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(OBJECTS): | $(GENERATED_SOURCES)
+$(BUILD)/src/ingress/admin.o: src/ingress/openapi.json
 
 $(GENERATED)/%.pb-c.c: src/proto/%.proto
 	@mkdir -p $(@D)

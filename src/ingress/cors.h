@@ -20,8 +20,8 @@ void cors_preflight(const struct config *c, struct http_request *r, const char *
                     const char *headers);
 /*
  * Refuses (403) a request for another host's name while the gateway is open on a loopback address:
- * a page whose own name was made to point here is no page of another origin to its browser. True: it
- * did.
+ * a page whose own name was made to point here is no page of another origin to its browser. True:
+ * it did.
  */
 bool cors_host_refused(const struct config *c, struct http_request *r);
 /* Refuses (403) a request of a page that may not, even where a browser asks nobody first. True: it

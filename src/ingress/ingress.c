@@ -23,6 +23,7 @@ struct route {
 static const struct route routes[] = {
     {"/hooks/", "POST", hook_headers, hook_request},
     {"/topics/", "GET, POST, OPTIONS", topics_headers, topics_request},
+    {"/admin/", "GET, POST, PUT, DELETE", admin_headers, admin_request},
     {"/health", "GET, HEAD", NULL, ops_request},
     {"/ready", "GET, HEAD", NULL, ops_request},
     {"/metrics", "GET, HEAD", NULL, ops_request},
@@ -58,7 +59,7 @@ static size_t on_headers(struct http_request *r, void *context) {
     if (route == NULL) {
         reply_refuse(r, 404, "not_found",
                      "there is nothing here; see /hooks/{bundle}, /topics/{cache}/{topic}, "
-                     "/health, /ready, /metrics");
+                     "/admin/openapi.json, /health, /ready, /metrics");
         return 0;
     }
     if (!has_method(route->methods, http_request_method(r))) {

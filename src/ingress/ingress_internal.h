@@ -40,6 +40,14 @@ void hook_request(struct ingress *in, struct http_request *r);
 /* topics.c: /topics/{cache}/{topic} */
 size_t topics_headers(struct ingress *in, struct http_request *r);
 void topics_request(struct ingress *in, struct http_request *r);
+/* Who asks, by the header or ?token=; the caller unrefs. NULL: ERROR_UNAUTHENTICATED,
+ * ERROR_INVALID.
+ */
+struct identity *topics_identify(struct ingress *in, const struct http_request *r, struct error *e);
+
+/* admin.c: /admin/... */
+size_t admin_headers(struct ingress *in, struct http_request *r);
+void admin_request(struct ingress *in, struct http_request *r);
 
 /* subscribe.c: its GET, for `who`, whose reference is taken */
 void subscribe_request(struct ingress *in, struct http_request *r, const char *cache,

@@ -10,7 +10,7 @@ static int hex_value(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static const char *decode(const char *text, size_t length, char **out) {
+const char *query_decode(const char *text, size_t length, char **out) {
     char *to = *out = xmalloc(length + 1);
     for (size_t i = 0; i < length; i++) {
         char c = text[i];
@@ -33,9 +33,9 @@ const char *query_split_path(const char *path, char **first, char **second) {
     const char *slash = strchr(path, '/');
     const char *defect = "the path is not /topics/{cache}/{topic}; a '/' in a name is written %2F";
     if (slash != NULL && slash > path && slash[1] != '\0' && strchr(slash + 1, '/') == NULL) {
-        defect = decode(path, (size_t)(slash - path), first);
+        defect = query_decode(path, (size_t)(slash - path), first);
         if (defect == NULL)
-            defect = decode(slash + 1, strlen(slash + 1), second);
+            defect = query_decode(slash + 1, strlen(slash + 1), second);
     }
     if (defect != NULL) {
         free(*first);

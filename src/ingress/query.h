@@ -7,6 +7,9 @@
 #include "base/base.h"
 #include "broker/broker.h"
 
+/* Percent-decodes ('+' stays). NULL on success, else what is wrong. The caller frees either way. */
+const char *query_decode(const char *text, size_t length, char **out);
+
 /*
  * Splits "{first}/{second}" and percent-decodes both ('+' stays). NULL on success, else what is
  * wrong. The caller frees both.

@@ -24,18 +24,21 @@ size_t topics_headers(struct ingress *in, struct http_request *r) {
     return strcmp(http_request_method(r), "POST") == 0 ? c->limits.message_bytes : 0;
 }
 
+struct identity *topics_identify(struct ingress *in, const struct http_request *r,
+                                 struct error *e) {
+    const char *header = http_request_header(r, "Authorization");
+    const char *argument = http_request_argument(r, "token");
+    if (header == NULL || argument == NULL)
+        return access_identify(in->shared->access, header != NULL ? header : argument, e);
+    error_set(e, ERROR_INVALID,
+              "the key is given twice: in Authorization and in ?token=; send one");
+    return NULL;
+}
+
 /* Who asks, if that may do `role` there; the caller unrefs. */
 static struct identity *check(struct ingress *in, struct http_request *r, enum role role,
                               const char *cache, const char *topic, struct error *e) {
-    const char *header = http_request_header(r, "Authorization");
-    const char *argument = http_request_argument(r, "token");
-    if (header != NULL && argument != NULL) {
-        error_set(e, ERROR_INVALID,
-                  "the key is given twice: in Authorization and in ?token=; send one");
-        return NULL;
-    }
-    struct identity *who =
-        access_identify(in->shared->access, header != NULL ? header : argument, e);
+    struct identity *who = topics_identify(in, r, e);
     if (who == NULL)
         return NULL;
     const char *cache_defect = broker_name_defect(cache, strlen(cache));

@@ -127,6 +127,55 @@ test('browsers may: CORS on answers, errors and preflights', async (t) => {
     assert.equal(response.headers.get('access-control-allow-origin'), '*');
 });
 
+test('without keys only pages of this machine may', async (t) => {
+  const g = await start(t);
+  const from = (origin, init = {}) => fetch(`${g.url}/topics/chat/t`, { method: 'POST', body: 'x', ...init, headers: { origin, ...init.headers } });
+  for (const origin of ['http://localhost:3000', 'http://127.0.0.1', 'http://[::1]:8080']) {
+    const r = await from(origin);
+    assert.equal(r.status, 204);
+    assert.equal(r.headers.get('access-control-allow-origin'), origin);
+  }
+  for (const origin of ['https://evil.example', 'http://localhost.evil.example', 'http://127.0.0.1.evil.example', 'null'])
+    assert.equal((await from(origin)).status, 403, origin);
+  const preflight = await from('https://evil.example', { method: 'OPTIONS', body: undefined });
+  assert.equal(preflight.headers.get('access-control-allow-origin'), null);
+  // A name that was made to point here is a page of no other origin to its browser.
+  const raw = (host) => new Promise((done) => {
+    const socket = connect(new URL(g.url).port, '127.0.0.1', () => socket.write(`GET /topics/chat/t?sequence_number=1 HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`));
+    let text = '';
+    socket.on('data', (d) => { text += d; }).on('close', () => done(text));
+  });
+  assert.match(await raw('evil.example:8080'), /^HTTP\/1\.1 403/);
+  assert.match(await raw('127.0.0.1.evil.example'), /^HTTP\/1\.1 403/);
+  assert.match(await raw('localhost:1'), /^HTTP\/1\.1 200/);
+});
+
+test('origins says which pages may', async (t) => {
+  const g = await start(t, { config: 'origins = { "https://app.example" } public_url = "http://gateway.example:8080"' });
+  const from = async (origin) => (await fetch(`${g.url}/topics/chat/t`, { method: 'POST', body: 'x', headers: { origin } })).status;
+  assert.equal(await from('https://app.example'), 204);
+  assert.equal(await from('https://other.example'), 403);
+  assert.equal(await from('http://localhost:3000'), 403);
+});
+
+test('a subscription ends when its cache is deleted or its key is revoked', async (t) => {
+  const g = await start(t, { config: 'open = false keys = { { id = "root", key = "root-key-123", role = "admin" } }' });
+  const admin = (method, path, body) => fetch(`${g.url}/admin${path}`, { method, headers: { authorization: 'root-key-123', 'content-type': 'application/json' }, body: body && JSON.stringify(body) });
+  assert.equal((await admin('POST', '/caches', { name: 'room' })).status, 201);
+  const { token, serial } = await (await admin('POST', '/keys', { role: 'subscribeonly', cache: 'room' })).json();
+  const open = (key, accept) => fetch(`${g.url}/topics/room/t`, { headers: { authorization: key, accept } });
+  const stream = await open(token, 'text/event-stream'), poll = open(token, '*/*');
+  await until(async () => await g.metric('hookmoon_http_subscribers{kind="long_poll"}') === 1);
+  assert.equal((await admin('DELETE', `/keys/${serial}`)).status, 204);
+  assert.match(await stream.text(), /event: error\ndata: \{"code":"unauthenticated","message":"the key was revoked"\}\n\n$/);
+  assert.equal((await poll).status, 401);
+  const other = await open('root-key-123', 'text/event-stream'), second = open('root-key-123', '*/*');
+  await until(async () => await g.metric('hookmoon_http_subscribers{kind="long_poll"}') === 1);
+  assert.equal((await admin('DELETE', '/caches/room')).status, 204);
+  assert.match(await other.text(), /event: error\ndata: \{"code":"not_found","message":"the cache was deleted"\}\n\n$/);
+  assert.equal((await second).status, 404);
+});
+
 test('EventSource gets items as they come and resumes after a lost connection', async (t) => {
   const g = await start(t);
   await g.publish('t', 'before');

@@ -86,7 +86,7 @@ E2E_MODULES := tests/e2e/node_modules/.package-lock.json
 E2E ?= $(sort $(wildcard tests/e2e/*.test.mjs))
 
 $(E2E_MODULES): tests/e2e/package.json tests/e2e/package-lock.json
-	@cd tests/e2e && npm ci --silent --no-audit --no-fund
+	@cd tests/e2e && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 .PHONY: e2e

@@ -18,8 +18,8 @@ struct cli_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct cli_command cli_serve, cli_check, cli_run, cli_publish, cli_subscribe, cli_sign,
-    cli_version;
+extern const struct cli_command cli_serve, cli_check, cli_run, cli_publish, cli_subscribe,
+    cli_cache, cli_webhook, cli_key, cli_sign, cli_version;
 
 /* Prints "hookmoon NAME: message" and where to find help; returns CLI_USAGE. */
 int cli_usage_error(const struct cli_command *c, const char *format, ...)

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#define ANSWER_BYTES (64 * 1024)
+#define ANSWER_BYTES (16 * 1024 * 1024)
 
 void client_init(struct client *c) {
     c->url = getenv("HOOKMOON_URL");
@@ -14,25 +14,41 @@ void client_init(struct client *c) {
     c->key = getenv("HOOKMOON_KEY");
 }
 
-bool client_key_from(struct client *c, const char *name) {
-    c->key = getenv(name);
-    return c->key != NULL;
+int client_option(struct client *c, int flag, const char *value) {
+    switch (flag) {
+    case 'u':
+        c->url = value;
+        return CLI_OK;
+    case 'k':
+        c->key = value;
+        return CLI_OK;
+    case 'e':
+        c->key = getenv(value);
+        return c->key != NULL ? CLI_OK : cli_fail("the environment variable %s is not set", value);
+    default:
+        return CLI_USAGE;
+    }
 }
 
-CURL *client_topic(const struct client *c, const char *cache, const char *topic, const char *query,
+/* A handle for the gateway's URL with `parts` (to NULL) as its path, each escaped, and the key. */
+static CURL *start(const struct client *c, const char *const *parts, const char *query,
                    struct curl_slist **headers) {
     CURL *easy = curl_easy_init();
+    struct buffer url = {0};
+    size_t length = strlen(c->url);
     *headers = NULL;
     if (easy == NULL)
         return NULL;
-    char *cache_part = curl_easy_escape(easy, cache, 0);
-    char *topic_part = curl_easy_escape(easy, topic, 0);
-    size_t length = strlen(c->url);
     while (length > 0 && c->url[length - 1] == '/')
         length--;
-    char *url =
-        xasprintf("%.*s/topics/%s/%s%s", (int)length, c->url, cache_part, topic_part, query);
-    curl_easy_setopt(easy, CURLOPT_URL, url);
+    buffer_add(&url, c->url, length);
+    for (; *parts != NULL; parts++) {
+        char *escaped = curl_easy_escape(easy, *parts, 0);
+        buffer_add_format(&url, "/%s", escaped);
+        curl_free(escaped);
+    }
+    buffer_add_string(&url, query);
+    curl_easy_setopt(easy, CURLOPT_URL, buffer_string(&url));
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* a topic may be called ".." */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hookmoon/" HOOKMOON_VERSION);
@@ -42,10 +58,58 @@ CURL *client_topic(const struct client *c, const char *cache, const char *topic,
         *headers = curl_slist_append(NULL, header);
         free(header);
     }
-    free(url);
-    curl_free(cache_part);
-    curl_free(topic_part);
+    buffer_free(&url);
     return easy;
+}
+
+CURL *client_topic(const struct client *c, const char *cache, const char *topic, const char *query,
+                   struct curl_slist **headers) {
+    const char *const parts[] = {"topics", cache, topic, NULL};
+    return start(c, parts, query, headers);
+}
+
+int client_admin(const struct client *c, const char *method, const char *const *parts, json_t *body,
+                 json_t **answer) {
+    struct curl_slist *headers;
+    struct buffer text = {0};
+    long status = 0;
+    const char *path[8] = {"admin"};
+    for (size_t i = 0; i + 2 < COUNT_OF(path) && parts[i] != NULL; i++)
+        path[i + 1] = parts[i];
+    CURL *easy = start(c, path, "", &headers);
+    if (easy == NULL)
+        return cli_fail("libcurl does not start");
+    char *json = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    headers = curl_slist_append(headers, "Content-Type: application/json");
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+    if (json != NULL)
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, json);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT, 30L);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, client_collect);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &text);
+    CURLcode result = curl_easy_perform(easy);
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    bool good = result == CURLE_OK && status >= 200 && status < 300;
+    *answer = good ? json_loadb(buffer_string(&text), text.length, 0, NULL) : NULL;
+    int outcome = good ? CLI_OK : client_fail(c, result, status, &text);
+    curl_easy_cleanup(easy);
+    curl_slist_free_all(headers);
+    buffer_free(&text);
+    free(json);
+    return outcome;
+}
+
+const char *client_member(const json_t *answer, const char *name) {
+    const char *text = json_string_value(json_object_get(answer, name));
+    return text != NULL ? text : "";
+}
+
+void client_print(const json_t *json) {
+    char *text = json_dumps(json, JSON_COMPACT);
+    puts(text != NULL ? text : "null");
+    free(text);
 }
 
 char *client_reason(const struct client *c, CURLcode result, long status,

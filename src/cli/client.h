@@ -1,10 +1,11 @@
 /*
- * client: what publish and subscribe share: where the gateway is, and its errors in words.
+ * client: what the commands that talk to a gateway share: where it is, and its errors in words.
  */
 #ifndef HOOKMOON_CLI_CLIENT_H
 #define HOOKMOON_CLI_CLIENT_H
 
 #include <curl/curl.h>
+#include <jansson.h>
 
 #include "cli/cli.h"
 
@@ -14,8 +15,31 @@ struct client {
 };
 
 void client_init(struct client *c);
-/* Takes the key from the environment variable `name`; false when it is not set. */
-bool client_key_from(struct client *c, const char *name);
+/* The options of every command that talks to a gateway, for its getopt table ... */
+#define CLIENT_OPTIONS                                                                             \
+    {"url", required_argument, NULL, 'u'}, {"key", required_argument, NULL, 'k'}, {                \
+        "key-env", required_argument, NULL, 'e'                                                    \
+    }
+/* ... and for its help. */
+#define CLIENT_OPTIONS_HELP                                                                        \
+    "      --url URL        the gateway (HOOKMOON_URL, or http://127.0.0.1:8080)\n"                \
+    "      --key KEY        the key (HOOKMOON_KEY); others on the machine can see the option\n"    \
+    "      --key-env NAME   take it from this environment variable\n"
+/* CLI_OK: it was one of them; CLI_FAILED: and was reported; CLI_USAGE: it is none of them. */
+int client_option(struct client *c, int flag, const char *value);
+
+/*
+ * Calls the admin API: /admin/ and the parts (to NULL), each escaped. `body` (may be NULL) is
+ * taken. On CLI_OK `*answer` (NULL when there is none) is the caller's; CLI_FAILED was reported.
+ */
+int client_admin(const struct client *c, const char *method, const char *const *parts, json_t *body,
+                 json_t **answer);
+/* A string member of an answer, "" when it is none. */
+const char *client_member(const json_t *answer, const char *name);
+
+/* Prints JSON on one line. */
+void client_print(const json_t *json);
+
 /* A handle for /topics/{cache}/{topic}{query}, with the key; `*headers` is the caller's to extend,
  * set and free. NULL: out of memory. */
 CURL *client_topic(const struct client *c, const char *cache, const char *topic, const char *query,

@@ -9,7 +9,8 @@
 #include "cli/cli.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_serve, &cli_check, &cli_run, &cli_publish, &cli_subscribe, &cli_sign, &cli_version,
+    &cli_serve, &cli_check,   &cli_run, &cli_publish, &cli_subscribe,
+    &cli_cache, &cli_webhook, &cli_key, &cli_sign,    &cli_version,
 };
 
 static const struct cli_command *find(const char *name) {

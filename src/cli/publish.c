@@ -11,9 +11,7 @@
 #define MESSAGE_BYTES (1024u * 1024 * 1024)
 
 static const struct option long_options[] = {
-    {"url", required_argument, NULL, 'u'},
-    {"key", required_argument, NULL, 'k'},
-    {"key-env", required_argument, NULL, 'e'},
+    CLIENT_OPTIONS,
     {"binary", no_argument, NULL, 'b'},
     {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
@@ -57,16 +55,6 @@ static int run(int argc, char **argv) {
     client_init(&c);
     while ((flag = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         switch (flag) {
-        case 'u':
-            c.url = optarg;
-            break;
-        case 'k':
-            c.key = optarg;
-            break;
-        case 'e':
-            if (!client_key_from(&c, optarg))
-                return cli_fail("the environment variable %s is not set", optarg);
-            break;
         case 'b':
             binary = true;
             break;
@@ -76,7 +64,10 @@ static int run(int argc, char **argv) {
         case 'h':
             return cli_print_help(&cli_publish);
         default:
-            return cli_usage_error(&cli_publish, "unknown or incomplete option");
+            if ((flag = client_option(&c, flag, optarg)) == CLI_USAGE)
+                return cli_usage_error(&cli_publish, "unknown or incomplete option");
+            if (flag != CLI_OK)
+                return flag;
         }
     }
     if (argc - optind < 2 || argc - optind > 3)
@@ -102,11 +93,7 @@ const struct cli_command cli_publish = {
         "\n"
         "Publishes VALUE, or all of standard input, byte for byte. Write -- before a VALUE that\n"
         "begins with a dash.\n"
-        "\n"
-        "      --url URL        the gateway (HOOKMOON_URL, or http://127.0.0.1:8080)\n"
-        "      --key KEY        the key (HOOKMOON_KEY); others on the machine can see the option\n"
-        "      --key-env NAME   take it from this environment variable\n"
-        "      --binary         bytes rather than text\n"
+        "\n" CLIENT_OPTIONS_HELP "      --binary         bytes rather than text\n"
         "      --json           say on standard output that it was published\n",
     .run = run,
 };

@@ -240,16 +240,6 @@ static int run(int argc, char **argv) {
     client_init(&s.client);
     while ((flag = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         switch (flag) {
-        case 'u':
-            s.client.url = optarg;
-            break;
-        case 'k':
-            s.client.key = optarg;
-            break;
-        case 'e':
-            if (!client_key_from(&s.client, optarg))
-                return cli_fail("the environment variable %s is not set", optarg);
-            break;
         case 'f':
             if (!cli_parse_number(s.from = optarg, UINT64_MAX, &number))
                 return bad_number("--from", optarg);
@@ -273,7 +263,10 @@ static int run(int argc, char **argv) {
         case 'h':
             return cli_print_help(&cli_subscribe);
         default:
-            return cli_usage_error(&cli_subscribe, "unknown or incomplete option");
+            if ((flag = client_option(&s.client, flag, optarg)) == CLI_USAGE)
+                return cli_usage_error(&cli_subscribe, "unknown or incomplete option");
+            if (flag != CLI_OK)
+                return flag;
         }
     }
     if (argc - optind != 2)
@@ -298,10 +291,7 @@ const struct cli_command cli_subscribe = {
         "Prints each item's text and a line end (bytes as they are) and resumes by itself, "
         "without\n"
         "loss, after a lost connection. What was missed all the same is told on standard error.\n"
-        "\n"
-        "      --url URL        the gateway (HOOKMOON_URL, or http://127.0.0.1:8080)\n"
-        "      --key KEY        the key (HOOKMOON_KEY); others on the machine can see the option\n"
-        "      --key-env NAME   take it from this environment variable\n"
+        "\n" CLIENT_OPTIONS_HELP
         "      --from N         begin with this sequence number (1: all that is retained)\n"
         "      --page P         ... of this sequence page\n"
         "      --count N        exit after N items\n"

@@ -40,10 +40,10 @@ static bool read_list(const json_t *array, struct grant *grants, size_t *count, 
     for (*count = 0; *count < json_array_size(array); ++*count) {
         const json_t *item = json_array_get(array, *count);
         struct grant *g = &grants[*count];
-        if (!json_is_object(item) || !admin_check_members(item, permission_members, e) ||
-            !read_grant(item, g, e))
-            return json_is_object(item) ||
-                   error_set(e, ERROR_INVALID, "a permission must be an object");
+        if (!json_is_object(item))
+            return error_set(e, ERROR_INVALID, "a permission must be an object");
+        if (!admin_check_members(item, permission_members, e) || !read_grant(item, g, e))
+            return false;
         if (g->role == ROLE_ADMIN)
             return error_set(e, ERROR_INVALID, "\"admin\" is no permission but a role of a key");
     }

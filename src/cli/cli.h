@@ -6,7 +6,7 @@
 
 #include "base/base.h"
 
-#define HOOKMOON_VERSION "0.1.0"
+#define HOOKMOON_VERSION "0.2.0"
 
 /* Exit codes: 0 good, 1 it failed, 2 wrong usage. */
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };

@@ -1,7 +1,8 @@
 // What the web SDK needs of a browser, for node: `node --import ./dom.mjs page.mjs`.
-import { JSDOM } from 'jsdom';
+import { JSDOM, VirtualConsole } from 'jsdom';
 
-const { window } = new JSDOM('', { url: 'http://localhost/' });
+// A lost connection is no news here.
+const { window } = new JSDOM('', { url: 'http://localhost/', virtualConsole: new VirtualConsole() });
 globalThis.window = window;
 globalThis.XMLHttpRequest = window.XMLHttpRequest;
 // Newer versions of node have one of their own, which lacks what the SDK looks for.

@@ -120,20 +120,20 @@ export class Gateway {
  * Starts `hookmoon serve`. `config` is Lua; `scripts` is {'name.lua': text}. The test fails when the
  * gateway does not end well (a sanitizer's complaint is an exit code, too).
  */
-export async function start(t, { config = '', scripts = {}, args = [], env = {} } = {}) {
+export async function start(t, { config = '', scripts = {}, args = [], env = {}, listen = '127.0.0.1:0' } = {}) {
   const files = {};
   for (const [name, text] of Object.entries(scripts)) files[`scripts/${name}`] = text;
   const path = folder(t, files);
   writeFileSync(join(path, 'hookmoon.lua'), `${defaults}data = "${path}/data"\n${config}`);
   mkdirSync(join(path, 'scripts'), { recursive: true });
   const child = spawn(
-    binary, ['serve', '-c', join(path, 'hookmoon.lua'), '--listen', '127.0.0.1:0', ...args],
+    binary, ['serve', '-c', join(path, 'hookmoon.lua'), '--listen', listen, ...args],
     { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const gateway = new Gateway(child, path);
   t.after(async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
     const result = await gateway.exited;
-    if (result !== 0) throw new Error(`the gateway ended with ${result}:\n${gateway.stderr}`);
+    if (result !== (gateway.expect ?? 0)) throw new Error(`the gateway ended with ${result}:\n${gateway.stderr}`);
   });
   const line = await Promise.race([
     gateway.log({ message: 'listening' }),

@@ -164,10 +164,10 @@ demo: ## play the whole story against a gateway on a free port
 	@sh tools/demo.sh
 
 .PHONY: bench
-bench: ## compare with others; writes bench/RESULTS.md
+bench: ## compare with others; writes bench/RESULTS*.md (BENCH=run|grpc for one part)
 	@sh tools/install-deps.sh bench
 	@$(MAKE) --no-print-directory -s build
-	@sh bench/run.sh
+	@for part in $(or $(BENCH),run grpc); do sh bench/$$part.sh || exit 1; done
 
 .PHONY: clean
 clean: ## remove what was built

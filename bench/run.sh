@@ -3,23 +3,10 @@
 # another, rounds interleaved, medians as ratios; writes bench/RESULTS.md.
 #   BENCH_SECONDS=6 BENCH_ROUNDS=3 sh bench/run.sh
 set -eu
-cd "$(dirname "$0")/.."
-seconds=${BENCH_SECONDS:-6} rounds=${BENCH_ROUNDS:-3}
-out=bench/out results=bench/RESULTS.md secret=bench-secret
-bare_port=18080 hookmoon_port=18081 nginx_port=18082 lax_port=18083
-cores=$(nproc)
-[ "$cores" -ge 2 ] || { echo "bench: two cores are needed" >&2; exit 1; }
-on_server="taskset -c $((cores - 1))" on_client="taskset -c 0"
-pids=""
+. "$(dirname "$0")/lib.sh"
+out=bench/out/topics results=bench/RESULTS.md secret=bench-secret
+bare_port=18080 nginx_port=18082 lax_port=18083
 rm -rf "$out" && mkdir -p "$out"
-ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
-
-cleanup() {
-    for pid in $pids; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-}
-trap cleanup EXIT
-log() { echo "bench: $*" >&2; }
 
 # ---- build ----
 cc -std=gnu17 -O2 bench/bare_mhd.c -o "$out/bare_mhd" $(pkg-config --cflags --libs libmicrohttpd libuv)
@@ -28,12 +15,6 @@ cc -std=gnu17 -O2 bench/fanout.c -o "$out/fanout"
 
 # ---- servers ----
 start_bare() { $on_server "$out/bare_mhd" $bare_port & pids="$pids $!"; }
-start_hookmoon() {
-    $on_server ./hookmoon serve -c bench/hookmoon.lua --listen 127.0.0.1:$hookmoon_port "$@" \
-        2>"$out/hookmoon.log" &
-    hookmoon=$!
-    pids="$pids $hookmoon"
-}
 have_nginx=false
 if command -v nginx >/dev/null && [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ]; then
     have_nginx=true
@@ -50,18 +31,6 @@ start_nginx() { # FOLDER DUPLICATES
     nginx=$!
     pids="$pids $nginx"
 }
-await_port() {
-    tries=0
-    until curl -s -o /dev/null "http://127.0.0.1:$1/ready"; do
-        tries=$((tries + 1))
-        [ $tries -lt 100 ] || { log "nothing listens on port $1"; cat "$out"/*.log >&2; exit 1; }
-        sleep 0.1
-    done
-}
-# Figures out of RESULT lines; a list's median.
-value() { sed -n "s/^RESULT .*\"$1\":\([0-9.-]*\).*/\1/p" "$2"; }
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else print "-" }'; }
 
 # ---- (a) the full job, closed loop ----
 start_bare
@@ -247,7 +216,7 @@ cat >$results <<END
 
 \`make bench\` writes this file. Machines are shared and noisy: only the ratios of one run mean something.
 
-Machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $cores cores, Linux $(uname -r), $(. /etc/os-release && echo "$PRETTY_NAME").
+$(machine)
 Versions: $(versions).
 Settings: one worker each, servers pinned to core $((cores - 1)) and clients to core 0, $rounds rounds of $seconds s interleaved, medians.
 

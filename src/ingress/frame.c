@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-void frame_item(struct buffer *b, const struct item *item) {
-    buffer_add_string(b, "{\"item\":{\"topic_sequence_number\":");
+void frame_item_member(struct buffer *b, const struct item *item) {
+    buffer_add_string(b, "\"item\":{\"topic_sequence_number\":");
     buffer_add_u64(b, item->number);
     buffer_add_string(b, ",\"sequence_page\":");
     buffer_add_u64(b, item->page);
@@ -20,17 +20,29 @@ void frame_item(struct buffer *b, const struct item *item) {
         buffer_add_string(b, ",\"publisher_id\":");
         buffer_add_json_string(b, item->publisher_id, strlen(item->publisher_id));
     }
-    buffer_add_string(b, "}}");
+    buffer_add_char(b, '}');
 }
 
-void frame_discontinuity(struct buffer *b, const struct discontinuity *d) {
-    buffer_add_string(b, "{\"discontinuity\":{\"last_topic_sequence\":");
+void frame_item(struct buffer *b, const struct item *item) {
+    buffer_add_char(b, '{');
+    frame_item_member(b, item);
+    buffer_add_char(b, '}');
+}
+
+void frame_discontinuity_member(struct buffer *b, const struct discontinuity *d) {
+    buffer_add_string(b, "\"discontinuity\":{\"last_topic_sequence\":");
     buffer_add_u64(b, d->last_number);
     buffer_add_string(b, ",\"new_topic_sequence\":");
     buffer_add_u64(b, d->new_number);
     buffer_add_string(b, ",\"new_sequence_page\":");
     buffer_add_u64(b, d->new_page);
-    buffer_add_string(b, "}}");
+    buffer_add_char(b, '}');
+}
+
+void frame_discontinuity(struct buffer *b, const struct discontinuity *d) {
+    buffer_add_char(b, '{');
+    frame_discontinuity_member(b, d);
+    buffer_add_char(b, '}');
 }
 
 void frame_id(struct buffer *b, uint64_t page, uint64_t number) {

@@ -1,6 +1,6 @@
 /*
  * frame: items as subscribers over HTTP see them: elements of a long poll's JSON and events of a
- * stream.
+ * stream, members of a WebSocket's messages.
  */
 #ifndef HOOKMOON_INGRESS_FRAME_H
 #define HOOKMOON_INGRESS_FRAME_H
@@ -13,6 +13,9 @@
 void frame_item(struct buffer *b, const struct item *item);
 /* {"discontinuity":{"last_topic_sequence":..,"new_topic_sequence":..,"new_sequence_page":..}} */
 void frame_discontinuity(struct buffer *b, const struct discontinuity *d);
+/* The same without the outer braces: a member of a larger object. */
+void frame_item_member(struct buffer *b, const struct item *item);
+void frame_discontinuity_member(struct buffer *b, const struct discontinuity *d);
 /* "id: page:number\n" */
 void frame_id(struct buffer *b, uint64_t page, uint64_t number);
 /* The same as an event named "discontinuity". */

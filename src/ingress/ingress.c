@@ -9,6 +9,7 @@
 #include "ingress/frame.h"
 #include "ingress/ingress_internal.h"
 #include "ingress/reply.h"
+#include "net/websocket.h"
 
 #define CHECK_MS 1000
 
@@ -23,6 +24,7 @@ struct route {
 static const struct route routes[] = {
     {"/hooks/", "POST", hook_headers, hook_request},
     {"/topics/", "GET, POST, OPTIONS", topics_headers, topics_request},
+    {"/socket", "GET", socket_headers, socket_request},
     {"/admin/", "GET, POST, PUT, DELETE", admin_headers, admin_request},
     {"/health", "GET, HEAD", NULL, ops_request},
     {"/ready", "GET, HEAD", NULL, ops_request},
@@ -57,9 +59,10 @@ static size_t on_headers(struct http_request *r, void *context) {
     struct ingress *in = context;
     const struct route *route = find_route(http_request_path(r));
     if (route == NULL) {
-        reply_refuse(r, 404, "not_found",
-                     "there is nothing here; see /hooks/{bundle}, /topics/{cache}/{topic}, "
-                     "/admin/openapi.json, /health, /ready, /metrics");
+        reply_refuse(
+            r, 404, "not_found",
+            "there is nothing here; see /hooks/{bundle}, /topics/{cache}/{topic}, /socket, "
+            "/admin/openapi.json, /health, /ready, /metrics");
         return 0;
     }
     if (!has_method(route->methods, http_request_method(r))) {
@@ -88,6 +91,7 @@ static void on_heartbeat(uv_timer_t *timer) {
 
 static void on_check(uv_timer_t *timer) {
     subscribe_check(timer->data);
+    socket_check(timer->data);
 }
 
 static void register_metrics(struct ingress *in) {
@@ -100,6 +104,7 @@ static void register_metrics(struct ingress *in) {
     in->publish_refused = metrics_counter(m, publishes, publishes_help, "outcome=\"refused\"");
     in->long_polls = metrics_gauge(m, subscribers, subscribers_help, "kind=\"long_poll\"");
     in->streams = metrics_gauge(m, subscribers, subscribers_help, "kind=\"stream\"");
+    in->socket_feeds = metrics_gauge(m, subscribers, subscribers_help, "kind=\"socket\"");
 }
 
 struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop, struct mailbox *mailbox,
@@ -122,6 +127,7 @@ struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop, stru
     uv_timer_init(loop, &in->check);
     in->check.data = in;
     uv_timer_start(&in->check, on_check, CHECK_MS, CHECK_MS);
+    in->websockets = socket_server_new(in);
     in->rpc = rpc_new(shared, loop, mailbox);
     return in;
 }
@@ -131,11 +137,12 @@ struct h2_handler ingress_h2_handler(struct ingress *in) {
 }
 
 unsigned ingress_waiting(const struct ingress *in) {
-    return in->waiter_count + rpc_web_waiting(in->rpc);
+    return in->waiter_count + websocket_server_count(in->websockets) + rpc_web_waiting(in->rpc);
 }
 
 void ingress_release(struct ingress *in) {
     subscribe_release(in);
+    socket_release(in);
     rpc_release(in->rpc);
 }
 
@@ -149,6 +156,7 @@ void ingress_free(struct ingress *in) {
     hook_table_free(in->hooks);
     frame_cache_free(in->frames);
     buffer_free(&in->answer);
+    websocket_server_free(in->websockets);
     rpc_free(in->rpc);
     uv_close((uv_handle_t *)&in->check, NULL);
     uv_close((uv_handle_t *)&in->heartbeat, on_closed); /* closed last, as they close in order */

@@ -17,9 +17,9 @@ struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop, stru
 /* What the worker's HTTP servers call. */
 struct http_handler ingress_handler(struct ingress *in);
 struct h2_handler ingress_h2_handler(struct ingress *in);
-/* How many long polls and event streams are waiting over HTTP/1.1. */
+/* How many long polls, event streams and WebSockets are waiting over HTTP/1.1. */
 unsigned ingress_waiting(const struct ingress *in);
-/* Answers the long polls and ends the streams, cleanly. */
+/* Answers the long polls and ends the streams and WebSockets, cleanly. */
 void ingress_release(struct ingress *in);
 /* After the HTTP servers are freed. The loop must run once more afterwards to free the handles. */
 void ingress_free(struct ingress *in);

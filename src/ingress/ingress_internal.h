@@ -10,6 +10,8 @@
 struct hook_table;
 struct waiter;
 struct frame_cache;
+struct client;
+struct websocket_server;
 
 struct ingress {
     struct ingress_shared *shared;
@@ -19,12 +21,14 @@ struct ingress {
     struct waiter *waiters; /* long polls and streams */
     unsigned waiter_count;
     struct frame_cache *frames;
-    struct buffer answer; /* of the hook that is being answered; kept, as each one needs it */
+    struct websocket_server *websockets;
+    struct client *clients; /* WebSockets */
+    struct buffer answer;   /* of the hook that is being answered; kept, as each one needs it */
     uv_timer_t heartbeat;
     uv_timer_t check; /* of the subscribers' keys, each second */
     struct rpc *rpc;
     struct metric *publish_ok, *publish_refused;
-    struct metric *long_polls, *streams;
+    struct metric *long_polls, *streams, *socket_feeds;
 };
 
 static inline enum ingress_phase ingress_phase(const struct ingress *in) {
@@ -56,6 +60,14 @@ void subscribe_request(struct ingress *in, struct http_request *r, const char *c
 void subscribe_check(struct ingress *in);
 void subscribe_heartbeat(struct ingress *in);
 void subscribe_release(struct ingress *in);
+
+/* socket.c: /socket */
+struct websocket_server *socket_server_new(struct ingress *in);
+size_t socket_headers(struct ingress *in, struct http_request *r);
+void socket_request(struct ingress *in, struct http_request *r);
+/* Ends those whose key is not good any more, or did not come in time. */
+void socket_check(struct ingress *in);
+void socket_release(struct ingress *in);
 
 /* services.c: /package.Service/Method, for gRPC-web */
 size_t services_headers(struct ingress *in, struct http_request *r);

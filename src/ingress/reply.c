@@ -7,11 +7,16 @@ void reply_json(struct http_request *r, unsigned status, const char *json) {
     http_request_reply(r, status, "application/json", json, strlen(json));
 }
 
-void reply_error_body(struct buffer *b, const char *code, const char *message) {
-    buffer_add_string(b, "{\"code\":");
+void reply_error_members(struct buffer *b, const char *code, const char *message) {
+    buffer_add_string(b, "\"code\":");
     buffer_add_json_string(b, code, strlen(code));
     buffer_add_string(b, ",\"message\":");
     buffer_add_json_string(b, message, strlen(message));
+}
+
+void reply_error_body(struct buffer *b, const char *code, const char *message) {
+    buffer_add_char(b, '{');
+    reply_error_members(b, code, message);
     buffer_add_string(b, "}\n");
 }
 

@@ -54,6 +54,8 @@ struct http_request {
     unsigned status;
     uv_poll_t *watch; /* while suspended: notices that the client is gone */
     struct http_stream *stream;
+    http_upgraded *on_upgraded;
+    struct MHD_UpgradeResponseHandle *upgraded; /* while the socket is lent */
     void *data;
     void (*gone)(struct http_request *, void *);
     char id[REQUEST_ID_SIZE];
@@ -80,6 +82,8 @@ void http_request_watch(struct http_request *r, int events);
 /* The socket took more: sends what a stream still holds. */
 void http_stream_flush(struct http_stream *s);
 void http_stream_free(struct http_stream *s);
+/* Answers with `response`, which is taken over. */
+void http_request_answer(struct http_request *r, unsigned status, struct MHD_Response *response);
 /* Answers the queued response of `r` to MHD. */
 enum MHD_Result http_request_queue(struct http_request *r);
 

@@ -39,6 +39,7 @@ static void request_let_go(struct http_request *r) {
     if (r->stream != NULL)
         http_stream_free(r->stream);
     r->stream = NULL;
+    http_request_end_upgrade(r);
 }
 
 void *http_on_uri(void *context, const char *uri, struct MHD_Connection *connection) {
@@ -243,7 +244,8 @@ void http_requests_expire(struct http_server *s, uint64_t now_ms) {
         if (r->state == REQUEST_RECEIVING)
             cut(r, 408, "Request Timeout", "request_timeout",
                 "the request took too long to arrive");
-        else if (r->state == REQUEST_REPLIED && r->response == NULL && r->stream == NULL)
+        else if (r->state == REQUEST_REPLIED && r->response == NULL && r->stream == NULL &&
+                 r->upgraded == NULL)
             shutdown(http_request_socket(r), SHUT_RDWR); /* the answer is not being read */
     }
     http_server_kick(s);
@@ -339,19 +341,24 @@ void http_request_set_header(struct http_request *r, const char *name, const cha
     r->headers = h;
 }
 
+void http_request_answer(struct http_request *r, unsigned status, struct MHD_Response *response) {
+    r->state = REQUEST_REPLIED;
+    r->status = status;
+    r->response = response;
+    add_answer_headers(r);
+    if (!r->in_handler)
+        http_request_resume(r);
+}
+
 void http_request_reply(struct http_request *r, unsigned status, const char *type, const void *body,
                         size_t length) {
     if (r->state == REQUEST_REPLIED)
         return;
-    r->state = REQUEST_REPLIED;
-    r->status = status;
-    r->response =
+    struct MHD_Response *response =
         MHD_create_response_from_buffer(length, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
     if (type != NULL)
-        MHD_add_response_header(r->response, "Content-Type", type);
-    add_answer_headers(r);
-    if (!r->in_handler)
-        http_request_resume(r);
+        MHD_add_response_header(response, "Content-Type", type);
+    http_request_answer(r, status, response);
 }
 
 bool http_request_replied(const struct http_request *r) {
@@ -385,14 +392,10 @@ struct http_stream *http_request_stream(struct http_request *r, unsigned status,
     stream->on_writable = on_writable;
     stream->context = context;
     r->stream = stream;
-    r->state = REQUEST_REPLIED;
-    r->status = status;
-    r->response =
+    struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16, on_stream_wanted, stream, free);
-    MHD_add_response_header(r->response, "Content-Type", type);
-    MHD_add_response_header(r->response, "Cache-Control", "no-store");
-    add_answer_headers(r);
-    if (!r->in_handler)
-        http_request_resume(r);
+    MHD_add_response_header(response, "Content-Type", type);
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    http_request_answer(r, status, response);
     return stream;
 }

@@ -76,12 +76,12 @@ static struct MHD_Daemon *start_daemon(struct http_server *s) {
      * zeroed for every request; it must hold the headers both ways. */
     size_t pool = s->limits.header_bytes + 2048;
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-        http_on_access, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)((s->limits.idle_timeout_ms + 999) / 1000), MHD_OPTION_CONNECTION_LIMIT,
-        s->limits.connections + 1, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, s,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, s,
-        MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0,
+        NULL, NULL, http_on_access, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)((s->limits.idle_timeout_ms + 999) / 1000),
+        MHD_OPTION_CONNECTION_LIMIT, s->limits.connections + 1, MHD_OPTION_NOTIFY_COMPLETED,
+        http_on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+        MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, s, MHD_OPTION_END);
 }
 
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *limits,

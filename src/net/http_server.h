@@ -93,4 +93,14 @@ bool http_stream_send(struct http_stream *s, const void *bytes, size_t length);
 /* Ends the body cleanly once everything is sent. */
 void http_stream_end(struct http_stream *s);
 
+/*
+ * Answers with 101 and lends the socket to another protocol: `upgraded` is called when the answer
+ * is out, with the bytes of the client's that came early. From within on_request. The request lives
+ * on until http_request_end_upgrade, before which nobody may watch the socket any more; its end
+ * (see http_request_set_data) says so when the server goes first, or the client before the answer.
+ */
+typedef void http_upgraded(struct http_request *r, int fd, const void *early, size_t length);
+void http_request_upgrade(struct http_request *r, const char *protocol, http_upgraded *upgraded);
+void http_request_end_upgrade(struct http_request *r);
+
 #endif

@@ -83,6 +83,9 @@ static void cut(struct http_request *r, unsigned status, const char *reason, con
     int fd = http_request_socket(r);
     (void)!send(fd, answer, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
+    if (r->response != NULL) /* another answer, which waited for the body */
+        MHD_destroy_response(r->response);
+    r->response = NULL;
     r->state = REQUEST_REPLIED;
     r->status = status;
 }
@@ -241,11 +244,11 @@ void http_requests_expire(struct http_server *s, uint64_t now_ms) {
     DL_FOREACH_SAFE(s->requests, r, next) {
         if (now_ms - r->started_ms < limit || r->suspended)
             continue;
-        if (r->state == REQUEST_RECEIVING)
+        bool refused = r->state == REQUEST_REPLIED && r->response != NULL; /* before its body */
+        if (r->state == REQUEST_RECEIVING || refused)
             cut(r, 408, "Request Timeout", "request_timeout",
                 "the request took too long to arrive");
-        else if (r->state == REQUEST_REPLIED && r->response == NULL && r->stream == NULL &&
-                 r->upgraded == NULL)
+        else if (r->state == REQUEST_REPLIED && r->stream == NULL && r->upgraded == NULL)
             shutdown(http_request_socket(r), SHUT_RDWR); /* the answer is not being read */
     }
     http_server_kick(s);

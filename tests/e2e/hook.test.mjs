@@ -180,8 +180,9 @@ test('other methods, paths, media types and sizes are refused', async (t) => {
 test('a request that never ends is refused in time', async (t) => {
   const g = await start(t, { config: `${config}\nlimits.request_timeout = "300ms"`, scripts });
   const { port } = new URL(g.url);
-  for (const start of ['POST /hooks/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{',
-    'POST /hooks/echo HTTP/1.1\r\nHost: x\r\nX-Slo']) {
+  for (const start of ['POST /hooks/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{',
+    'POST /hooks/echo HTTP/1.1\r\nHost: localhost\r\nX-Slo',
+    'POST /hooks/nobody HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{']) { // refused already
     const answer = await new Promise((done, fail) => {
       let text = '';
       const socket = connect(port, '127.0.0.1', () => socket.write(start));
@@ -220,7 +221,7 @@ test('two lengths in one request are refused', async (t) => {
   const answer = await new Promise((done, fail) => {
     let text = '';
     const socket = connect(new URL(g.url).port, '127.0.0.1', () => socket.write(
-      'POST /hooks/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /'));
+      'POST /hooks/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /'));
     socket.setEncoding('utf8').on('data', (d) => { text += d; }).on('error', fail).on('end', () => done(text));
   });
   assert.match(answer, /^HTTP\/1\.1 400 /);

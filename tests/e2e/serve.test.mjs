@@ -96,7 +96,7 @@ test('a request that is under way is finished, an idle connection does not delay
 test('a client that never finishes its request does not hold up the end for longer than the grace', async (t) => {
   const g = await start(t, { config: 'limits.stop_grace = "500ms"' });
   const socket = connect(new URL(g.url).port, '127.0.0.1', () =>
-    socket.write('POST /topics/chat/t HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc'));
+    socket.write('POST /topics/chat/t HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc'));
   socket.on('error', () => {});
   await sleep(100);
   const began = Date.now();
@@ -147,7 +147,7 @@ test('stopping under load leaves nothing half done', async (t) => {
 test('a second signal ends it at once', async (t) => {
   const g = await start(t, { config: `limits.stop_grace = "40s" webhooks = { { cache = "chat", name = "w", topic = "t", url = "http://127.0.0.1:1/x", secret = "${secret}" } }` });
   const socket = connect(new URL(g.url).port, '127.0.0.1', () =>
-    socket.write('POST /topics/chat/t HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc'));
+    socket.write('POST /topics/chat/t HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc'));
   socket.on('error', () => {});
   await sleep(100);
   g.child.kill('SIGTERM');

@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "base/json.h"
-#include "base/similar.h"
 #include "ingress/query.h"
 #include "ingress/reply.h"
 
@@ -144,41 +143,6 @@ size_t admin_headers(struct ingress *in, struct http_request *r) {
 
 /* ---- bodies ---- */
 
-bool admin_string(const json_t *object, const char *name, bool required, const char **value,
-                  struct error *e) {
-    const json_t *member = json_object_get(object, name);
-    *value = json_string_value(member);
-    if (*value != NULL)
-        return true;
-    if (member != NULL && !json_is_null(member))
-        return error_set(e, ERROR_INVALID, "%s must be a string", name);
-    return !required || error_set(e, ERROR_INVALID, "%s is missing", name);
-}
-
-bool admin_check_members(const json_t *object, const char *const *members, struct error *e) {
-    const char *name;
-    json_t *ignored;
-    json_object_foreach((json_t *)(uintptr_t)object, name, ignored) {
-        const char *guess = NULL;
-        size_t bound = 3;
-        bool known = false;
-        for (const char *const *at = members; *at != NULL; at++) {
-            size_t mistakes = similar_distance(name, *at);
-            known = known || strcmp(name, *at) == 0;
-            if (mistakes < bound) {
-                bound = mistakes;
-                guess = *at;
-            }
-        }
-        if (!known && guess != NULL)
-            return error_set(e, ERROR_INVALID, "\"%.64s\" is not known; did you mean \"%s\"?", name,
-                             guess);
-        if (!known)
-            return error_set(e, ERROR_INVALID, "\"%.64s\" is not known", name);
-    }
-    return true;
-}
-
 static bool read_body(struct admin_request *r, const struct admin_route *route, struct error *e) {
     size_t length;
     const char *text = http_request_body(r->request, &length);
@@ -192,7 +156,7 @@ static bool read_body(struct admin_request *r, const struct admin_route *route, 
         return error_set(e, ERROR_INVALID, "the body is no JSON: %s", why.text);
     if (!json_is_object(r->body))
         return error_set(e, ERROR_INVALID, "the body must be an object");
-    return admin_check_members(r->body, route->members, e);
+    return members_check(r->body, route->members, e);
 }
 
 static bool read_names(struct admin_request *r, const char *names[ADMIN_NAMES], struct error *e) {

@@ -7,9 +7,8 @@
 #ifndef HOOKMOON_INGRESS_ADMIN_H
 #define HOOKMOON_INGRESS_ADMIN_H
 
-#include <jansson.h>
-
 #include "ingress/ingress_internal.h"
+#include "ingress/members.h"
 
 #define ADMIN_NAMES 2
 
@@ -36,13 +35,7 @@ void admin_reply(struct admin_request *r, unsigned status, json_t *json);
 /* 204 */
 void admin_reply_done(struct admin_request *r);
 
-/* A member that is a string: NULL when it is absent or null, and ERROR_INVALID when it is something
- * else, or missing though `required`; false then. */
-bool admin_string(const json_t *object, const char *name, bool required, const char **value,
-                  struct error *e);
 /* RFC 3339 in UTC, or JSON's null for 0. */
 json_t *admin_time(int64_t seconds);
-/* Refuses members that are not in the list, with a suggestion. */
-bool admin_check_members(const json_t *object, const char *const *members, struct error *e);
 
 #endif

@@ -19,7 +19,7 @@ static bool list(struct admin_request *r, struct error *e) {
 
 static bool create(struct admin_request *r, struct error *e) {
     const char *name;
-    if (!admin_string(r->body, "name", true, &name, e) ||
+    if (!members_string(r->body, "name", true, &name, e) ||
         !control_create_cache(r->control, name, e))
         return false;
     admin_reply(r, 201, json_pack("{s:s}", "name", name));

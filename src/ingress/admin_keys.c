@@ -12,10 +12,10 @@ static const char *const permission_members[] = {"role", "cache", "topic", "topi
 /* One grant; its strings are borrowed from the JSON. */
 static bool read_grant(const json_t *object, struct grant *g, struct error *e) {
     const char *role, *cache, *topic, *prefix;
-    if (!admin_string(object, "role", true, &role, e) ||
-        !admin_string(object, "cache", false, &cache, e) ||
-        !admin_string(object, "topic", false, &topic, e) ||
-        !admin_string(object, "topic_prefix", false, &prefix, e))
+    if (!members_string(object, "role", true, &role, e) ||
+        !members_string(object, "cache", false, &cache, e) ||
+        !members_string(object, "topic", false, &topic, e) ||
+        !members_string(object, "topic_prefix", false, &prefix, e))
         return false;
     if (topic != NULL && prefix != NULL)
         return error_set(e, ERROR_INVALID, "topic and topic_prefix exclude each other");
@@ -42,7 +42,7 @@ static bool read_list(const json_t *array, struct grant *grants, size_t *count, 
         struct grant *g = &grants[*count];
         if (!json_is_object(item))
             return error_set(e, ERROR_INVALID, "a permission must be an object");
-        if (!admin_check_members(item, permission_members, e) || !read_grant(item, g, e))
+        if (!members_check(item, permission_members, e) || !read_grant(item, g, e))
             return false;
         if (g->role == ROLE_ADMIN)
             return error_set(e, ERROR_INVALID, "\"admin\" is no permission but a role of a key");
@@ -74,8 +74,8 @@ static bool read_request(const json_t *body, struct key_request *request, struct
                          struct error *e) {
     const json_t *valid_for = json_object_get(body, "valid_for");
     const json_t *disposable = json_object_get(body, "disposable");
-    if (!admin_string(body, "id", false, &request->id, e) ||
-        !admin_string(body, "description", false, &request->description, e) ||
+    if (!members_string(body, "id", false, &request->id, e) ||
+        !members_string(body, "description", false, &request->description, e) ||
         !read_grants(body, request, grants, e))
         return false;
     if (valid_for != NULL && !json_is_null(valid_for) &&
@@ -122,8 +122,8 @@ static bool create(struct admin_request *r, struct error *e) {
 static bool refresh(struct admin_request *r, struct error *e) {
     const char *token, *refresh_token;
     struct key_result result;
-    if (!admin_string(r->body, "token", true, &token, e) ||
-        !admin_string(r->body, "refresh_token", true, &refresh_token, e) ||
+    if (!members_string(r->body, "token", true, &token, e) ||
+        !members_string(r->body, "refresh_token", true, &refresh_token, e) ||
         !control_refresh_key(r->control, token, refresh_token, &result, e))
         return false;
     reply_key(r, 200, &result);
@@ -156,7 +156,7 @@ static bool revoke_serial(struct admin_request *r, struct error *e) {
 
 static bool revoke_token(struct admin_request *r, struct error *e) {
     const char *token;
-    if (!admin_string(r->body, "token", true, &token, e) ||
+    if (!members_string(r->body, "token", true, &token, e) ||
         !control_revoke_key(r->control, token, e))
         return false;
     admin_reply_done(r);

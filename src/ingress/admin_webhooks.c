@@ -23,8 +23,8 @@ static bool list(struct admin_request *r, struct error *e) {
 
 static bool put(struct admin_request *r, struct error *e) {
     const char *topic, *url;
-    if (!admin_string(r->body, "topic", true, &topic, e) ||
-        !admin_string(r->body, "url", true, &url, e))
+    if (!members_string(r->body, "topic", true, &topic, e) ||
+        !members_string(r->body, "url", true, &url, e))
         return false;
     struct webhook_entry *w =
         control_put_webhook(r->control, r->names[0], r->names[1], topic, url, e);

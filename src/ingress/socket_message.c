@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
-#include "ingress/admin.h"
+#include "ingress/members.h"
 
 #define DEPTH 4
 
@@ -42,7 +42,7 @@ static bool read_id(struct socket_message *m, struct error *e) {
 /* A member that is a string without NUL characters, which our names and keys have not. */
 static bool read_string(const struct socket_message *m, const char *name, const char **value,
                         struct error *e) {
-    if (!admin_string(m->json, name, true, value, e))
+    if (!members_string(m->json, name, true, value, e))
         return false;
     return strlen(*value) == json_string_length(json_object_get(m->json, name)) ||
            error_set(e, ERROR_INVALID, "%s has a NUL character", name);
@@ -99,7 +99,7 @@ static bool read_verb(struct socket_message *m, struct error *e) {
 
 static bool read_members(struct socket_message *m, struct error *e) {
     const struct verb *verb = &verbs[m->verb];
-    if (!admin_check_members(m->json, verb->members, e))
+    if (!members_check(m->json, verb->members, e))
         return false;
     if (verb->needs_id && m->id == NULL)
         return error_set(e, ERROR_INVALID, "id is missing");

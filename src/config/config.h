@@ -87,6 +87,7 @@ struct config {
     unsigned workers;       /* 0: one a core */
     bool open;              /* no key asked for; refused on a non-loopback address ... */
     bool allow_open_public; /* ... unless this is set as well */
+    bool replay_newest;     /* a gRPC subscription without a position begins with the newest item */
     enum log_level log_level;
     enum log_format log_format;
     struct config_cache *caches;

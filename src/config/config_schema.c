@@ -19,6 +19,7 @@ static const struct field global_fields[] = {
     {"workers", FIELD_UNSIGNED, GLOBAL(workers), 1, 256, false},
     {"open", FIELD_BOOLEAN, GLOBAL(open), 0, 0, false},
     {"allow_open_public", FIELD_BOOLEAN, GLOBAL(allow_open_public), 0, 0, false},
+    {"replay_newest", FIELD_BOOLEAN, GLOBAL(replay_newest), 0, 0, false},
     {.name = "log", .type = FIELD_OTHER},
     {.name = "caches", .type = FIELD_OTHER},
     {.name = "webhooks", .type = FIELD_OTHER},

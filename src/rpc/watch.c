@@ -109,12 +109,24 @@ static void on_ready(void *context) {
         w->call->transport->wake(w->call);
 }
 
+/* Where a subscription begins that does not say so. */
+static void choose_start(struct call *c, const char *cache, const char *topic,
+                         struct resume *resume) {
+    const struct ingress_shared *shared = c->rpc->shared;
+    struct resume tip;
+    if (!c->has_timeout && c->cancelled != NULL)
+        heal_find(*c->cancelled, cache, topic, uv_now(c->rpc->loop), resume);
+    if (resume->number == 0 && shared->config->replay_newest &&
+        broker_topic_position(shared->broker, cache, topic, &tip, NULL) && tip.number > 1)
+        *resume = (struct resume){.page = tip.page, .number = tip.number - 1};
+}
+
 bool watch_open(struct call *c, const char *cache, const char *topic, struct resume resume,
                 struct error *e) {
     struct rpc *r = c->rpc;
     struct watch *w = xcalloc(1, sizeof *w);
-    if (resume.number == 0 && resume.page == 0 && !c->has_timeout && c->cancelled != NULL)
-        heal_find(*c->cancelled, cache, topic, uv_now(r->loop), &resume);
+    if (resume.number == 0 && resume.page == 0)
+        choose_start(c, cache, topic, &resume);
     w->subscription = subscription_open(r->mailbox, cache, topic, resume, on_ready, w, e);
     if (w->subscription == NULL) {
         free(w);

@@ -79,6 +79,17 @@ test('resume by number and page', async (t) => {
   assert.deepEqual(await fresh, ['heartbeat', 'five']);
 });
 
+test('replay_newest begins with the newest message', async (t) => {
+  const g = await start(t, { config: 'replay_newest = true' });
+  const topics = topicClient(g);
+  const none = await subscribe(t, topics, 'chat', 'empty');
+  for (const v of ['old', 'newest']) await topics.publish('chat', 't', v);
+  const got = await subscribe(t, topics, 'chat', 't');
+  await topics.publish('chat', 't', 'next');
+  await until(() => got.values.length === 2);
+  assert.deepEqual([got.values, got.gaps, none.values], [['newest', 'next'], [], []]);
+});
+
 test('the cut that the SDK makes after five seconds loses and doubles nothing', async (t) => {
   const g = await start(t);
   const topics = topicClient(g), publisher = topicClient(g);

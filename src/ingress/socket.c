@@ -366,6 +366,12 @@ void socket_check(struct ingress *in) {
 }
 
 void socket_release(struct ingress *in) {
+    struct client *c;
+    DL_FOREACH(in->clients, c) { /* first what was published a moment ago */
+        for (struct feed *f = c->feeds; f != NULL; f = f->hh.next)
+            make_ready(f);
+        on_writable(c->websocket);
+    }
     websocket_server_close(in->websockets, WEBSOCKET_GOING_AWAY, "the gateway is stopping");
 }
 

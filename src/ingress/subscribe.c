@@ -212,9 +212,14 @@ void subscribe_check(struct ingress *in) {
 void subscribe_release(struct ingress *in) {
     struct waiter *w, *next;
     DL_FOREACH_SAFE(in->waiters, w, next) {
-        if (w->stream != NULL)
+        /* First what was published a moment ago. */
+        if (w->stream != NULL) {
+            stream_ready(w);
             http_stream_end(w->stream);
-        else
-            reply_json(w->request, 200, "{\"items\":[]}\n");
+        } else {
+            long_poll_ready(w);
+            if (!http_request_replied(w->request))
+                reply_json(w->request, 200, "{\"items\":[]}\n");
+        }
     }
 }

@@ -128,9 +128,17 @@ void call_reply(struct call *c, const ProtobufCMessage *message) {
     call_end(c, RPC_OK, NULL, NULL);
 }
 
+void call_finish(struct call *c) {
+    c->finishing = true;
+    c->transport->wake(c);
+}
+
 const struct grpc_frame *call_pull(struct call *c) {
-    if (c->frame == NULL && c->watch != NULL && !c->ended)
+    if (c->frame == NULL && c->watch != NULL && !c->ended) {
         c->frame = watch_next(c->watch);
+        if (c->frame == NULL && c->finishing)
+            c->transport->hang_up(c);
+    }
     return c->frame;
 }
 

@@ -58,6 +58,7 @@ struct call {
     char id[REQUEST_ID_SIZE];
     bool started;             /* the headers are out */
     bool ended;               /* nothing follows but the status */
+    bool finishing;           /* see call_finish */
     struct grpc_frame *frame; /* being sent, from `offset` on */
     size_t offset;
     enum rpc_status status;
@@ -88,6 +89,9 @@ void call_reply(struct call *c, const ProtobufCMessage *message);
 /* Ends it with an error, before or after the headers went out. */
 void call_fail(struct call *c, const struct error *e);
 void call_end(struct call *c, enum rpc_status status, const char *message, const char *detail);
+
+/* Hangs up once everything that was published so far is sent. */
+void call_finish(struct call *c);
 
 /* The frame to be sent now, from c->offset on; NULL: there is none at present. */
 const struct grpc_frame *call_pull(struct call *c);

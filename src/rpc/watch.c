@@ -259,7 +259,7 @@ void watches_init(struct watches *w, struct rpc *r) {
 void watches_release(struct watches *w) {
     struct watch *at, *next;
     DL_FOREACH_SAFE(w->list, at, next)
-    at->call->transport->hang_up(at->call);
+    call_finish(at->call);
 }
 
 static void on_closed(uv_handle_t *handle) {

@@ -5,11 +5,12 @@
  *   latency (hookmoon | nats) PORT window MESSAGES SECONDS   items a second, so many messages at
  * once
  *
- * Prints one line: RESULT
- * {"messages":..,"delivered":..,"lost":..,"rate":..,"p50_us":..,"p99_us":..}. Both are driven by
- * the same loop; only what is written and how it is taken apart differs. A payload is '#' and the
- * publish time of CLOCK_MONOTONIC in 20 digits, filled up to 64 bytes.
+ * Prints one line: RESULT {"messages":..,"delivered":..,"lost":..,"gaps":..,"disordered":..,
+ * "rate":..,"p50_us":..,"p99_us":..}; fails unless each subscription got everything once and in
+ * order. Both are driven by the same loop; only what is written and how it is taken apart differs.
+ * A payload is '#' and the publish time of CLOCK_MONOTONIC in 20 digits, filled up to 64 bytes.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -33,6 +34,13 @@
 #define ALL           (CONNECTIONS * SUBSCRIPTIONS)
 #define BUFFER        (1 << 20)
 
+struct subscription {
+    uint64_t last_ns; /* when its last item was sent: the next one was sent later */
+    bool stands;
+    uint8_t bytes[5 + 256]; /* hookmoon: a message, which comes in pieces */
+    size_t have;
+};
+
 struct connection {
     int fd;
     nghttp2_session *session; /* NULL: NATS */
@@ -40,12 +48,13 @@ struct connection {
     size_t out_length, out_room;
     char in[BUFFER]; /* NATS: what is not taken apart yet */
     size_t in_length;
-    unsigned ready; /* subscriptions that are established */
+    unsigned ready; /* subscriptions that stand */
+    struct subscription subscriptions[SUBSCRIPTIONS];
 };
 
 static bool is_nats;
 static struct connection *connections[CONNECTIONS + 1]; /* the last one publishes */
-static uint64_t published, delivered, *samples, sample_count, sample_room;
+static uint64_t published, delivered, gaps, disordered, *samples, sample_count, sample_room;
 static bool measuring;
 
 static uint64_t now_ns(void) {
@@ -59,8 +68,10 @@ static void die(const char *what) {
     exit(1);
 }
 
-static void take(uint64_t sent_ns) {
+static void take(struct subscription *s, uint64_t sent_ns) {
     delivered++;
+    disordered += sent_ns <= s->last_ns;
+    s->last_ns = sent_ns;
     if (!measuring)
         return;
     if (sample_count == sample_room) {
@@ -106,12 +117,6 @@ static void flush(struct connection *c) {
 
 /* ---- hookmoon: gRPC ---- */
 
-/* A subscription's messages, which come in pieces. */
-struct stream {
-    uint8_t bytes[5 + 256];
-    size_t have;
-};
-
 struct request {
     uint8_t bytes[128];
     size_t length;
@@ -129,9 +134,9 @@ static ssize_t read_request(nghttp2_session *s, int32_t id, uint8_t *to, size_t 
 }
 
 static void call(struct connection *c, const char *path, const uint8_t *message, size_t length,
-                 struct stream *stream) {
+                 struct subscription *subscription) {
 #define HEADER(n, v)                                                                               \
-    { (uint8_t *)n, (uint8_t *)v, sizeof n - 1, strlen(v), NGHTTP2_NV_FLAG_NONE }
+    { (uint8_t *)(n), (uint8_t *)(v), sizeof(n) - 1, strlen(v), NGHTTP2_NV_FLAG_NONE }
     const nghttp2_nv headers[] = {HEADER(":method", "POST"),
                                   HEADER(":scheme", "http"),
                                   HEADER(":path", path),
@@ -144,24 +149,34 @@ static void call(struct connection *c, const char *path, const uint8_t *message,
     r->length = length + 5;
     nghttp2_data_provider body = {.source.ptr = r, .read_callback = read_request};
     nghttp2_submit_request(c->session, NULL, headers, sizeof headers / sizeof headers[0], &body,
-                           stream);
+                           subscription);
 }
 
-static void take_message(struct connection *c, const uint8_t *message, size_t length) {
-    const uint8_t *at = memchr(message, '#', length);
+static void take_message(struct connection *c, struct subscription *s, size_t length) {
+    enum { ITEM = 0x0a, DISCONTINUITY = 0x12 }; /* the key of the message's only field */
+    const uint8_t *message = s->bytes + 5, *at;
     char digits[21] = {0};
-    if (at == NULL) { /* a heartbeat: the first means that the subscription stands */
+    if (message[0] == ITEM) {
+        /* With the key and length before it: a sequence number may have a '#' of its own. */
+        at = memmem(message, length, "\x0a\x40#", 3);
+        if (at == NULL || message + length - at < 23) {
+            fprintf(stderr, "an item without a payload\n");
+            exit(1);
+        }
+        memcpy(digits, at + 3, 20);
+        take(s, strtoull(digits, NULL, 10));
+    } else if (message[0] == DISCONTINUITY) {
+        gaps++;
+    } else if (!s->stands) { /* the first heartbeat */
+        s->stands = true;
         c->ready++;
-        return;
     }
-    memcpy(digits, at + 1, 20);
-    take(strtoull(digits, NULL, 10));
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes,
                    size_t length, void *data) {
     struct connection *c = data;
-    struct stream *s = nghttp2_session_get_stream_user_data(session, id);
+    struct subscription *s = nghttp2_session_get_stream_user_data(session, id);
     (void)flags;
     while (s != NULL && length > 0) {
         size_t whole = s->have < 5 ? 5 : 5 + ((size_t)s->bytes[3] << 8 | s->bytes[4]);
@@ -175,7 +190,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         bytes += n;
         length -= n;
         if (s->have > 5 && s->have == 5 + ((size_t)s->bytes[3] << 8 | s->bytes[4])) {
-            take_message(c, s->bytes + 5, s->have - 5);
+            take_message(c, s, s->have - 5);
             s->have = 0;
         }
     }
@@ -201,7 +216,12 @@ static void parse_nats(struct connection *c) {
         if (strncmp(at, "MSG ", 4) == 0) {
             if (end - line - 1 < PAYLOAD + 2)
                 break;
-            take(strtoull(line + 2, NULL, 10));
+            unsigned long number = strtoul(at + 6, NULL, 10); /* after "MSG t " */
+            if (number < 1 || number > SUBSCRIPTIONS || line[1] != '#') {
+                fprintf(stderr, "a message of an unknown subscription\n");
+                exit(1);
+            }
+            take(&c->subscriptions[number - 1], strtoull(line + 2, NULL, 10));
             at = line + 1 + PAYLOAD + 2;
             continue;
         }
@@ -231,7 +251,7 @@ static void subscribe(struct connection *c) {
     }
     for (int i = 0; i < SUBSCRIPTIONS; i++)
         call(c, "/cache_client.pubsub.Pubsub/Subscribe", message, sizeof message,
-             calloc(1, sizeof(struct stream)));
+             &c->subscriptions[i]);
 }
 
 static void publish(struct connection *c) {
@@ -309,7 +329,7 @@ int main(int argc, char **argv) {
     bool by_rate = strcmp(argv[3], "rate") == 0;
     uint64_t amount = strtoull(argv[4], NULL, 10);
     uint64_t duration_ns = strtoull(argv[5], NULL, 10) * 1000000000u;
-    int epoll = epoll_create1(0), port = atoi(argv[2]);
+    int epoll = epoll_create1(0), port = (int)strtol(argv[2], NULL, 10);
     for (int i = 0; i <= CONNECTIONS; i++)
         connections[i] = open_connection(port, epoll);
     for (int i = 0; i < CONNECTIONS; i++)
@@ -344,11 +364,11 @@ int main(int argc, char **argv) {
     while (delivered < published * ALL && now_ns() < patience)
         turn(epoll, 10);
     qsort(samples, sample_count, sizeof *samples, compare);
-    printf(
-        "RESULT {\"messages\":%llu,\"delivered\":%llu,\"lost\":%llu,\"rate\":%.0f,\"p50_us\":%.1f,"
-        "\"p99_us\":%.1f}\n",
-        (unsigned long long)published, (unsigned long long)delivered,
-        (unsigned long long)(published * ALL - delivered),
-        (double)during / ((double)duration_ns / 1e9), percentile(0.5), percentile(0.99));
-    return delivered == published * ALL ? 0 : 1;
+    uint64_t lost = published * ALL > delivered ? published * ALL - delivered : 0;
+    printf("RESULT {\"messages\":%llu,\"delivered\":%llu,\"lost\":%llu,\"gaps\":%llu,"
+           "\"disordered\":%llu,\"rate\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n",
+           (unsigned long long)published, (unsigned long long)delivered, (unsigned long long)lost,
+           (unsigned long long)gaps, (unsigned long long)disordered,
+           (double)during / ((double)duration_ns / 1e9), percentile(0.5), percentile(0.99));
+    return delivered == published * ALL && gaps == 0 && disordered == 0 ? 0 : 1;
 }

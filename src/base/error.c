@@ -22,6 +22,7 @@ static const struct {
     {ERROR_DEADLINE, 504, "deadline_exceeded"},
     {ERROR_INTERNAL, 500, "internal"},
     {ERROR_UNAVAILABLE, 503, "unavailable"},
+    {ERROR_STORAGE, 503, "storage_unavailable"},
 };
 
 bool error_set(struct error *e, enum error_code code, const char *format, ...) {

@@ -22,6 +22,7 @@ enum error_code {
     ERROR_DEADLINE,        /* the caller's time is over: 504 */
     ERROR_INTERNAL,        /* ours, or a script's: 500 */
     ERROR_UNAVAILABLE,     /* try again later: 503 */
+    ERROR_STORAGE,         /* the disk does not take it now: 503 */
 };
 
 struct error {

@@ -10,12 +10,16 @@
 struct cache {
     UT_hash_handle hh;
     char *name;
+    struct cache_settings settings;
+    bool closed; /* about to be deleted */
     struct topic *topics;
 };
 
 struct broker {
     struct broker_limits limits;
-    pthread_rwlock_t lock; /* guards the table of caches and each cache's table of topics */
+    struct store *store;       /* NULL: all is in memory */
+    struct durables *durables; /* NULL then, too */
+    pthread_rwlock_t lock;     /* guards the table of caches and each cache's table of topics */
     struct cache *caches;
     uint64_t page_floor; /* guarded by the lock: no new topic's page is below */
     _Atomic uint64_t published;
@@ -24,11 +28,15 @@ struct broker {
     _Atomic uint64_t discontinuities;
 };
 
-struct broker *broker_new(const struct broker_limits *limits, uint64_t page_floor) {
+struct broker *broker_new(const struct broker_limits *limits, uint64_t page_floor,
+                          struct store *store) {
     struct broker *b = xcalloc(1, sizeof *b);
     b->limits = *limits;
     b->page_floor = page_floor;
     pthread_rwlock_init(&b->lock, NULL);
+    b->store = store;
+    if (store != NULL)
+        b->durables = durables_new(b, store);
     return b;
 }
 
@@ -52,6 +60,7 @@ void broker_free(struct broker *b) {
     struct cache *cache, *next;
     HASH_ITER(hh, b->caches, cache, next)
     drop_cache(b, cache);
+    durables_free(b->durables);
     pthread_rwlock_destroy(&b->lock);
     free(b);
 }
@@ -76,7 +85,12 @@ static struct cache *find_cache(struct broker *b, const char *name) {
     return cache;
 }
 
-bool broker_create_cache(struct broker *b, const char *name, struct error *e) {
+struct store *broker_store(const struct broker *b) {
+    return b->store;
+}
+
+bool broker_create_cache(struct broker *b, const char *name, const struct cache_settings *settings,
+                         struct error *e) {
     const char *defect = broker_name_defect(name, strlen(name));
     if (defect != NULL)
         return error_set(e, ERROR_INVALID, "the cache name %s", defect);
@@ -85,6 +99,8 @@ bool broker_create_cache(struct broker *b, const char *name, struct error *e) {
     if (fresh) {
         struct cache *cache = xcalloc(1, sizeof *cache);
         cache->name = xstrdup(name);
+        cache->settings = *settings;
+        cache->settings.durable = settings->durable && b->durables != NULL;
         HASH_ADD_KEYPTR(hh, b->caches, cache->name, strlen(cache->name), cache);
     }
     pthread_rwlock_unlock(&b->lock);
@@ -113,11 +129,33 @@ bool broker_delete_cache(struct broker *b, const char *name, struct error *e) {
     return found || no_cache(name, e);
 }
 
+static void flush_topic(struct broker *b, struct topic *t) {
+    topic_flush(t);
+    if (t->durable != NULL)
+        durable_announce(b->durables, t);
+}
+
+bool broker_close_cache(struct broker *b, const char *name, bool closed, struct error *e) {
+    pthread_rwlock_wrlock(&b->lock);
+    struct cache *cache = find_cache(b, name);
+    if (cache != NULL)
+        cache->closed = closed;
+    for (struct topic *t = cache != NULL ? cache->topics : NULL; t != NULL; t = t->hh.next) {
+        pthread_mutex_lock(&t->lock);
+        t->closed = closed;
+        pthread_mutex_unlock(&t->lock);
+        if (!closed && t->durable != NULL)
+            durable_announce(b->durables, t); /* its row was not written meanwhile */
+    }
+    pthread_rwlock_unlock(&b->lock);
+    return cache != NULL || no_cache(name, e);
+}
+
 bool broker_flush_cache(struct broker *b, const char *name, struct error *e) {
     pthread_rwlock_rdlock(&b->lock);
     struct cache *cache = find_cache(b, name);
     for (struct topic *t = cache != NULL ? cache->topics : NULL; t != NULL; t = t->hh.next)
-        topic_flush(t);
+        flush_topic(b, t);
     pthread_rwlock_unlock(&b->lock);
     return cache != NULL || no_cache(name, e);
 }
@@ -130,11 +168,11 @@ bool broker_has_cache(struct broker *b, const char *name) {
 }
 
 void broker_each_cache(struct broker *b,
-                       void (*each)(void *context, const char *name, unsigned topics),
+                       void (*each)(void *context, const char *name, bool durable, unsigned topics),
                        void *context) {
     pthread_rwlock_rdlock(&b->lock);
     for (struct cache *cache = b->caches; cache != NULL; cache = cache->hh.next)
-        each(context, cache->name, HASH_COUNT(cache->topics));
+        each(context, cache->name, cache->settings.durable, HASH_COUNT(cache->topics));
     pthread_rwlock_unlock(&b->lock);
 }
 
@@ -149,7 +187,7 @@ uint64_t broker_page_floor(struct broker *b) {
 static struct topic *make_topic(struct broker *b, const char *cache_name, const char *name,
                                 size_t length, struct error *e) {
     struct cache *cache = find_cache(b, cache_name);
-    if (cache == NULL) {
+    if (cache == NULL || cache->closed) {
         no_cache(cache_name, e);
         return NULL;
     }
@@ -164,6 +202,11 @@ static struct topic *make_topic(struct broker *b, const char *cache_name, const 
     }
     uint64_t now = now_s();
     topic = topic_new(name, length, now > b->page_floor ? now : b->page_floor);
+    if (cache->settings.durable &&
+        !durable_init(b->durables, topic, cache_name, &cache->settings.retention, e)) {
+        topic_unref(topic);
+        return NULL;
+    }
     HASH_ADD_KEYPTR(hh, cache->topics, topic->name, length, topic);
     atomic_fetch_add_explicit(&b->topics, 1, memory_order_relaxed);
     return topic_ref(topic);
@@ -193,26 +236,139 @@ struct topic *broker_open_topic(struct broker *b, const char *cache_name, const 
     return topic;
 }
 
-bool broker_publish(struct broker *b, const struct publish *list, size_t count, struct error *e) {
-    struct topic *few[8] = {0};
-    struct topic **topics = count <= COUNT_OF(few) ? few : xcalloc(count, sizeof(struct topic *));
-    bool good = true;
+/* ---- the durable topics' ---- */
+
+struct topic *broker_adopt(struct broker *b, const char *cache_name, const char *name,
+                           uint64_t page, struct retention *retention) {
+    struct cache *cache = find_cache(b, cache_name);
+    if (cache == NULL || !cache->settings.durable)
+        return NULL;
+    struct topic *topic = topic_new(name, strlen(name), page);
+    *retention = cache->settings.retention;
+    HASH_ADD_KEYPTR(hh, cache->topics, topic->name, strlen(topic->name), topic);
+    atomic_fetch_add_explicit(&b->topics, 1, memory_order_relaxed);
+    return topic;
+}
+
+bool broker_restore(struct broker *b, struct error *e) {
+    return b->durables == NULL || durables_restore(b->durables, e);
+}
+
+void broker_each_durable(struct broker *b, bool (*each)(void *context, struct topic *t),
+                         void *context) {
+    bool more = true;
+    pthread_rwlock_rdlock(&b->lock);
+    for (struct cache *cache = b->caches; more && cache != NULL; cache = cache->hh.next) {
+        if (!cache->settings.durable)
+            continue;
+        for (struct topic *t = cache->topics; more && t != NULL; t = t->hh.next)
+            more = each(context, t);
+    }
+    pthread_rwlock_unlock(&b->lock);
+}
+
+/* ---- publishing ---- */
+
+struct entry {
+    struct topic *topic;
+    struct item *item;
+};
+
+struct publication {
+    struct change change;
+    struct broker *broker;
+    size_t count;
+    struct entry entries[];
+};
+
+/* Of a durable topic: whether it takes another item. */
+static bool check_topic(const struct broker *b, struct topic *t, struct error *e) {
+    pthread_mutex_lock(&t->lock);
+    bool closed = t->closed || t->deleted;
+    uint64_t next = t->next, held = topic_held(t);
+    pthread_mutex_unlock(&t->lock);
+    if (closed)
+        return error_set(e, ERROR_NOT_FOUND, "the cache is being deleted");
+    return held == UINT64_MAX || next < held || next - held < b->limits.backlog ||
+           error_set(e, ERROR_LIMIT,
+                     "a webhook of the topic has %llu items still to deliver "
+                     "(limits.webhook_backlog)",
+                     (unsigned long long)(next - held));
+}
+
+/* change.apply: of the items of durable topics. */
+static bool write_items(struct change *c, struct database *db, struct error *e) {
+    struct publication *p = (struct publication *)c;
+    for (size_t i = 0; i < p->count; i++) {
+        struct entry *entry = &p->entries[i];
+        if (entry->topic->durable != NULL &&
+            !durable_write(p->broker->durables, entry->topic, entry->item, db, e))
+            return false;
+    }
+    return true;
+}
+
+static void show_items(struct change *c) {
+    struct publication *p = (struct publication *)c;
+    const struct broker_limits *limits = &p->broker->limits;
+    for (size_t i = 0; i < p->count; i++)
+        topic_append(p->entries[i].topic, p->entries[i].item, limits->retained_items,
+                     limits->retained_bytes);
+    atomic_fetch_add_explicit(&p->broker->published, p->count, memory_order_relaxed);
+}
+
+static void free_publication(struct change *c) {
+    struct publication *p = (struct publication *)c;
+    for (size_t i = 0; i < p->count; i++) {
+        topic_unref(p->entries[i].topic);
+        item_unref(p->entries[i].item);
+    }
+    free(p);
+}
+
+bool broker_add(struct broker *b, const struct publish *list, size_t count, struct transaction *t,
+                struct error *e) {
+    struct publication *p = xcalloc(1, sizeof *p + count * sizeof(struct entry));
+    size_t bytes = sizeof *p;
+    bool good = true, durable = false;
+    p->broker = b;
     for (size_t i = 0; i < count && good; i++) {
-        if (list[i].item->length > b->limits.message_bytes)
+        if (list[i].item->length > b->limits.message_bytes) {
             good = error_set(e, ERROR_TOO_LARGE, "the message has %zu bytes, %zu are allowed",
                              list[i].item->length, b->limits.message_bytes);
-        else
-            good = (topics[i] = broker_open_topic(b, list[i].cache, list[i].topic, e)) != NULL;
+            break;
+        }
+        struct topic *topic = broker_open_topic(b, list[i].cache, list[i].topic, e);
+        good = topic != NULL;
+        if (!good)
+            break;
+        p->entries[p->count++] = (struct entry){topic, item_ref(list[i].item)};
+        bytes += item_cost(list[i].item) + sizeof(struct entry);
+        if (topic->durable != NULL) {
+            durable = true;
+            good = check_topic(b, topic, e);
+        }
     }
-    for (size_t i = 0; i < count && good; i++)
-        topic_append(topics[i], list[i].item, b->limits.retained_items, b->limits.retained_bytes);
-    if (good)
-        atomic_fetch_add_explicit(&b->published, count, memory_order_relaxed);
-    for (size_t i = 0; i < count && topics[i] != NULL; i++)
-        topic_unref(topics[i]);
-    if (topics != few)
-        free(topics);
-    return good;
+    if (!good) {
+        free_publication(&p->change);
+        return false;
+    }
+    p->change = (struct change){
+        .apply = durable ? write_items : NULL,
+        .committed = show_items,
+        .destroy = free_publication,
+    };
+    transaction_add(t, &p->change, bytes);
+    return true;
+}
+
+bool broker_publish(struct mailbox *m, const struct publish *list, size_t count,
+                    transaction_done *done, void *context, struct error *e) {
+    struct transaction *t = transaction_new(done, context);
+    if (broker_add(mailbox_broker(m), list, count, t, e))
+        return mailbox_submit(m, t, e);
+    transaction_free(t);
+    return false;
 }
 
 bool broker_count_subscriber(struct broker *b, struct error *e) {

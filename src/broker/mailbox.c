@@ -17,6 +17,9 @@ struct mailbox {
     void *context;
     pthread_mutex_t lock; /* guards ready and the ready links of its ports */
     struct port *ready;
+    struct commit_port *commits;
+    struct database *reader;      /* opened when something is first read from the disk */
+    struct subscription *stalled; /* could not be read from the disk */
 };
 
 struct subscription {
@@ -27,6 +30,10 @@ struct subscription {
     uint64_t cursor; /* the number to be read next */
     bool gap;        /* a discontinuity is to be told before the next item */
     uint64_t gap_last;
+    bool holding; /* `hold` is in the topic's list */
+    struct hold hold;
+    bool is_stalled;
+    struct subscription *next_stalled, *prev_stalled;
 };
 
 struct mailbox *mailbox_new(struct broker *b, void (*wake)(void *), void *context) {
@@ -35,14 +42,50 @@ struct mailbox *mailbox_new(struct broker *b, void (*wake)(void *), void *contex
     m->wake = wake;
     m->context = context;
     pthread_mutex_init(&m->lock, NULL);
+    m->commits = commit_port_new(wake, context);
     return m;
 }
 
 void mailbox_free(struct mailbox *m) {
     if (m == NULL)
         return;
+    commit_port_free(m->commits);
+    database_close(m->reader);
     pthread_mutex_destroy(&m->lock);
     free(m);
+}
+
+struct broker *mailbox_broker(const struct mailbox *m) {
+    return m->broker;
+}
+
+bool mailbox_topic_position(struct mailbox *m, const char *cache, const char *topic,
+                            struct resume *position, struct error *e) {
+    return broker_topic_position(m->broker, cache, topic, position, e);
+}
+
+bool mailbox_submit(struct mailbox *m, struct transaction *t, struct error *e) {
+    struct store *store = broker_store(m->broker);
+    return journal_submit(store != NULL ? store_journal(store) : NULL, m->commits, t, e);
+}
+
+void mailbox_flush(struct mailbox *m) {
+    struct store *store = broker_store(m->broker);
+    if (store != NULL)
+        commit_port_flush(m->commits, store_journal(store));
+}
+
+size_t mailbox_pending(const struct mailbox *m) {
+    return commit_port_pending(m->commits);
+}
+
+struct database *mailbox_reader(struct mailbox *m, struct error *e) {
+    struct store *store = broker_store(m->broker);
+    if (m->reader == NULL && store != NULL)
+        m->reader = store_open_reader(store, e);
+    else if (store == NULL)
+        error_set(e, ERROR_PRECONDITION, "nothing is stored here");
+    return m->reader;
 }
 
 void port_mark_ready(struct port *p) {
@@ -91,6 +134,7 @@ static void port_free_if_unused(struct port *p) {
 }
 
 void mailbox_dispatch(struct mailbox *m) {
+    commit_port_dispatch(m->commits);
     /* A port that is marked again meanwhile goes to the end, so each has its turn; the bound lets
      * the loop serve its sockets between rounds, and the wake below brings us back. */
     for (int turns = 0; turns < 256; turns++) {
@@ -124,6 +168,13 @@ static struct port *port_open(struct mailbox *m, struct topic *t) {
     return p;
 }
 
+/* The oldest number to be had; the topic's lock is held. */
+static uint64_t readable_from(const struct subscription *s, const struct topic *t) {
+    if (t->durable == NULL)
+        return t->oldest;
+    return s->holding && s->hold.number < t->first ? s->hold.number : t->first;
+}
+
 /* Places the cursor; the topic's lock is held. */
 static void start_at(struct subscription *s, const struct topic *t, struct resume resume) {
     bool same_page = resume.page == 0 || resume.page == t->page;
@@ -133,7 +184,7 @@ static void start_at(struct subscription *s, const struct topic *t, struct resum
         s->cursor = resume.number; /* before the oldest retained: reading announces the gap */
     } else {
         /* Another instance of the topic: all that is retained is news to this subscriber. */
-        s->cursor = t->oldest;
+        s->cursor = readable_from(s, t);
         s->gap = true;
         s->gap_last = resume.number > 0 ? resume.number - 1 : 0;
     }
@@ -165,6 +216,9 @@ void subscription_close(struct subscription *s) {
     if (s == NULL)
         return;
     struct port *p = s->port;
+    if (s->is_stalled)
+        DL_DELETE2(p->mailbox->stalled, s, prev_stalled, next_stalled);
+    subscription_hold(s, UINT64_MAX);
     if (p->visiting == s)
         p->visiting = s->next;
     DL_DELETE(p->subscriptions, s);
@@ -181,32 +235,106 @@ bool subscription_ended(const struct subscription *s) {
     return ended;
 }
 
+void subscription_hold(struct subscription *s, uint64_t number) {
+    struct topic *t = s->port->topic;
+    if (t->durable == NULL)
+        return;
+    pthread_mutex_lock(&t->lock);
+    s->hold.number = number;
+    if (number == UINT64_MAX && s->holding)
+        DL_DELETE(t->holds, &s->hold);
+    else if (number != UINT64_MAX && !s->holding)
+        DL_APPEND(t->holds, &s->hold);
+    s->holding = number != UINT64_MAX;
+    pthread_mutex_unlock(&t->lock);
+}
+
+bool subscription_is_durable(const struct subscription *s) {
+    return s->port->topic->durable != NULL;
+}
+
+/* The subscriber missed what is before `number`. */
+static void skip_to(struct subscription *s, uint64_t number) {
+    if (!s->gap) {
+        s->gap = true;
+        s->gap_last = s->cursor - 1;
+    }
+    s->cursor = number;
+}
+
+/* Reads what the ring does not have any more: [cursor, before). */
+static size_t read_stored(struct subscription *s, uint64_t before, struct item **items,
+                          size_t room) {
+    struct mailbox *m = s->port->mailbox;
+    struct topic *t = s->port->topic;
+    struct error e;
+    size_t count = 0;
+    struct database *db = mailbox_reader(m, &e);
+    if (db == NULL ||
+        !durable_read(db, t, s->cursor, before, items, room, READ_BYTES, &count, &e)) {
+        for (size_t i = 0; i < count; i++)
+            item_unref(items[i]);
+        log_error("items cannot be read from the disk", LOG_STR("error", e.message));
+        if (!s->is_stalled)
+            DL_APPEND2(m->stalled, s, prev_stalled, next_stalled);
+        s->is_stalled = true;
+        return 0;
+    }
+    if (count == 0)
+        skip_to(s, before); /* retention was faster than this subscriber */
+    else if (items[0]->number > s->cursor)
+        skip_to(s, items[0]->number);
+    return count;
+}
+
+void mailbox_retry(struct mailbox *m) {
+    struct subscription *list = m->stalled, *s, *next;
+    m->stalled = NULL;
+    DL_FOREACH_SAFE2(list, s, next, next_stalled) {
+        s->is_stalled = false;
+        port_mark_ready(s->port);
+    }
+}
+
+/* From the ring; the topic's lock is held. */
+static size_t read_ring(struct subscription *s, struct topic *t, struct item **items, size_t room) {
+    size_t count = 0;
+    for (size_t bytes = 0; count < room && bytes < READ_BYTES && s->cursor < t->next; count++) {
+        items[count] = item_ref(topic_item(t, s->cursor++));
+        bytes += items[count]->length;
+    }
+    return count;
+}
+
 size_t subscription_read(struct subscription *s, struct item **items, size_t room, bool *gap,
                          struct discontinuity *d) {
     struct topic *t = s->port->topic;
     size_t count = 0;
     *gap = false;
     pthread_mutex_lock(&t->lock);
-    if (s->cursor < t->oldest) {
-        if (!s->gap) {
-            s->gap = true;
-            s->gap_last = s->cursor - 1;
+    uint64_t from = readable_from(s, t);
+    if (s->cursor < from)
+        skip_to(s, from);
+    while (count == 0 && s->cursor < t->next && !s->is_stalled) {
+        uint64_t oldest = t->oldest;
+        if (s->cursor >= oldest) {
+            count = read_ring(s, t, items, room);
+        } else {
+            pthread_mutex_unlock(&t->lock);
+            count = read_stored(s, oldest, items, room);
+            if (count > 0)
+                s->cursor = items[count - 1]->number + 1;
+            pthread_mutex_lock(&t->lock);
         }
-        s->cursor = t->oldest;
-    }
-    if (s->gap && s->cursor < t->next) {
-        *gap = true;
-        *d = (struct discontinuity){
-            .last_number = s->gap_last, .new_number = s->cursor, .new_page = t->page};
-        s->gap = false;
-    }
-    for (size_t bytes = 0; count < room && bytes < READ_BYTES && s->cursor < t->next; count++) {
-        items[count] = item_ref(topic_item(t, s->cursor++));
-        bytes += items[count]->length;
     }
     pthread_mutex_unlock(&t->lock);
-    if (*gap)
+    if (s->gap && count > 0) {
+        *gap = true;
+        *d = (struct discontinuity){
+            .last_number = s->gap_last, .new_number = items[0]->number, .new_page = t->page};
+        s->gap = false;
         broker_count_discontinuity(s->port->mailbox->broker);
+    }
     return count;
 }
 

@@ -2,12 +2,14 @@
 
 #include <stdlib.h>
 
+#include <utlist.h>
+
 struct topic *topic_new(const char *name, size_t length, uint64_t page) {
     struct topic *t = xcalloc(1, sizeof *t);
     atomic_init(&t->references, 1);
     t->name = xstrndup(name, length);
     t->page = page;
-    t->oldest = t->next = 1;
+    t->oldest = t->next = t->first = 1;
     pthread_mutex_init(&t->lock, NULL);
     return t;
 }
@@ -23,6 +25,7 @@ void topic_unref(struct topic *t) {
     for (uint64_t number = t->oldest; number < t->next; number++)
         item_unref(topic_item(t, number));
     pthread_mutex_destroy(&t->lock);
+    durable_free(t->durable);
     free(t->ring);
     free(t->name);
     free(t);
@@ -61,6 +64,7 @@ void topic_flush(struct topic *t) {
     pthread_mutex_lock(&t->lock);
     while (t->oldest < t->next)
         drop_oldest(t);
+    t->first = t->next;
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -77,11 +81,23 @@ void topic_append(struct topic *t, struct item *item, unsigned max_items, size_t
         drop_oldest(t);
     if (t->next - t->oldest == t->capacity)
         grow_ring(t);
-    item->page = t->page;
-    item->number = t->next++;
-    item->timestamp_ms = clock_wall_ms();
+    if (t->durable == NULL) {
+        item->page = t->page;
+        item->number = t->next;
+        item->timestamp_ms = clock_wall_ms();
+    }
+    t->next++;
     t->ring[item->number & (t->capacity - 1)] = item;
     t->bytes += item_cost(item);
     tell_ports(t);
     pthread_mutex_unlock(&t->lock);
+}
+
+uint64_t topic_held(const struct topic *t) {
+    const struct hold *h;
+    uint64_t least = UINT64_MAX;
+    DL_FOREACH(t->holds, h) {
+        least = h->number < least ? h->number : least;
+    }
+    return least;
 }

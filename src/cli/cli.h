@@ -6,7 +6,7 @@
 
 #include "base/base.h"
 
-#define HOOKMOON_VERSION "0.2.0"
+#define HOOKMOON_VERSION "0.3.0"
 
 /* Exit codes: 0 good, 1 it failed, 2 wrong usage. */
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
@@ -19,7 +19,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_serve, cli_check, cli_run, cli_publish, cli_subscribe,
-    cli_cache, cli_webhook, cli_key, cli_sign, cli_version;
+    cli_cache, cli_webhook, cli_key, cli_deadletters, cli_replay, cli_backup, cli_sign, cli_version;
 
 /* Prints "hookmoon NAME: message" and where to find help; returns CLI_USAGE. */
 int cli_usage_error(const struct cli_command *c, const char *format, ...)

@@ -68,17 +68,20 @@ CURL *client_topic(const struct client *c, const char *cache, const char *topic,
     return start(c, parts, query, headers);
 }
 
-int client_admin(const struct client *c, const char *method, const char *const *parts, json_t *body,
-                 json_t **answer) {
+char *client_admin_try(const struct client *c, const char *method, const char *const *parts,
+                       const char *query, json_t *body, json_t **answer, long *status) {
     struct curl_slist *headers;
     struct buffer text = {0};
-    long status = 0;
     const char *path[8] = {"admin"};
     for (size_t i = 0; i + 2 < COUNT_OF(path) && parts[i] != NULL; i++)
         path[i + 1] = parts[i];
-    CURL *easy = start(c, path, "", &headers);
-    if (easy == NULL)
-        return cli_fail("libcurl does not start");
+    *answer = NULL;
+    *status = 0;
+    CURL *easy = start(c, path, query, &headers);
+    if (easy == NULL) {
+        json_decref(body);
+        return xstrdup("libcurl does not start");
+    }
     char *json = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     headers = curl_slist_append(headers, "Content-Type: application/json");
@@ -90,15 +93,34 @@ int client_admin(const struct client *c, const char *method, const char *const *
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, client_collect);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &text);
     CURLcode result = curl_easy_perform(easy);
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    bool good = result == CURLE_OK && status >= 200 && status < 300;
-    *answer = good ? json_loadb(buffer_string(&text), text.length, 0, NULL) : NULL;
-    int outcome = good ? CLI_OK : client_fail(c, result, status, &text);
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, status);
+    bool good = result == CURLE_OK && *status >= 200 && *status < 300;
+    if (good)
+        *answer = json_loadb(buffer_string(&text), text.length, JSON_ALLOW_NUL, NULL);
+    char *reason = good ? NULL : client_reason(c, result, *status, &text);
     curl_easy_cleanup(easy);
     curl_slist_free_all(headers);
     buffer_free(&text);
     free(json);
-    return outcome;
+    return reason;
+}
+
+int client_admin(const struct client *c, const char *method, const char *const *parts, json_t *body,
+                 json_t **answer) {
+    long status;
+    char *reason = client_admin_try(c, method, parts, "", body, answer, &status);
+    if (reason == NULL)
+        return CLI_OK;
+    cli_fail("%s", reason);
+    free(reason);
+    return CLI_FAILED;
+}
+
+void client_add_argument(struct buffer *query, const char *name, const char *value) {
+    char *escaped = value != NULL ? curl_easy_escape(NULL, value, 0) : NULL;
+    if (escaped != NULL)
+        buffer_add_format(query, "%c%s=%s", query->length == 0 ? '?' : '&', name, escaped);
+    curl_free(escaped);
 }
 
 const char *client_member(const json_t *answer, const char *name) {

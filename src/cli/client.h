@@ -34,6 +34,15 @@ int client_option(struct client *c, int flag, const char *value);
  */
 int client_admin(const struct client *c, const char *method, const char *const *parts, json_t *body,
                  json_t **answer);
+/*
+ * The same, with a query ("" or "?..."), for those that tell what went wrong themselves: NULL when
+ * it was done, else the reason in one line, which the caller frees. `*status` is 0 when there was
+ * no answer at all.
+ */
+char *client_admin_try(const struct client *c, const char *method, const char *const *parts,
+                       const char *query, json_t *body, json_t **answer, long *status);
+/* Appends `&name=value`, escaped ("?" when it is the first); nothing when `value` is NULL. */
+void client_add_argument(struct buffer *query, const char *name, const char *value);
 /* A string member of an answer, "" when it is none. */
 const char *client_member(const json_t *answer, const char *name);
 

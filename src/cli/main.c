@@ -9,8 +9,9 @@
 #include "cli/cli.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_serve, &cli_check,   &cli_run, &cli_publish, &cli_subscribe,
-    &cli_cache, &cli_webhook, &cli_key, &cli_sign,    &cli_version,
+    &cli_serve,  &cli_check,   &cli_run,     &cli_publish,     &cli_subscribe,
+    &cli_cache,  &cli_webhook, &cli_key,     &cli_deadletters, &cli_replay,
+    &cli_backup, &cli_sign,    &cli_version,
 };
 
 static const struct cli_command *find(const char *name) {
@@ -28,8 +29,8 @@ static void print_overview(FILE *to) {
         to,
         "hookmoon: webhooks in, Lua scripts, events out\n\nusage: hookmoon COMMAND [options]\n\n");
     for (size_t i = 0; i < COUNT_OF(commands); i++)
-        fprintf(to, "  %s%-10s%s %s\n", bold, commands[i]->name, plain, commands[i]->summary);
-    fprintf(to, "  %s%-10s%s show this, or a command's options\n\n", bold, "help", plain);
+        fprintf(to, "  %s%-11s%s %s\n", bold, commands[i]->name, plain, commands[i]->summary);
+    fprintf(to, "  %s%-11s%s show this, or a command's options\n\n", bold, "help", plain);
     fprintf(to, "hookmoon help COMMAND tells more.\n");
 }
 

@@ -9,10 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
-#include "config/config_load.h"
+#include "cli/local_script.h"
 #include "ingress/event.h"
-#include "ingress/limits.h"
 
 #define EVENTS_BYTES (256u * 1024 * 1024)
 
@@ -37,9 +35,7 @@ struct runner {
     struct header *headers;
     size_t header_count;
     bool keep_going;
-    const struct config *config;
-    struct script *script;
-    const char *bundle_name;
+    struct local_script local;
     uint64_t number; /* events so far */
     unsigned line;   /* where the event begins */
     bool failed;
@@ -54,19 +50,8 @@ static void each_header(const void *source, void (*each)(void *, const char *, c
 
 static void print_publish(const struct publish *p) {
     struct buffer line = {0};
-    buffer_add_string(&line, "{\"cache\":");
-    buffer_add_json_string(&line, p->cache, strlen(p->cache));
-    buffer_add_string(&line, ",\"topic\":");
-    buffer_add_json_string(&line, p->topic, strlen(p->topic));
-    if (p->item->kind == ITEM_TEXT) {
-        buffer_add_string(&line, ",\"text\":");
-        buffer_add_json_string(&line, p->item->value, p->item->length);
-    } else {
-        buffer_add_string(&line, ",\"binary\":\"");
-        buffer_add_base64(&line, p->item->value, p->item->length);
-        buffer_add_char(&line, '"');
-    }
-    printf("%s}\n", line.data);
+    local_script_add_publish(&line, p);
+    printf("{%s}\n", line.data);
     buffer_free(&line);
 }
 
@@ -81,11 +66,10 @@ static void complete(json_t *event, uint64_t number) {
     json_decref(defaults);
 }
 
-static void fail_event(struct runner *r, const char *message, const char *traceback) {
+static void fail_event(struct runner *r, const char *why) {
     r->failed = true;
     fprintf(stderr, "%s%s:%u: event %" PRIu64 ": %s%s\n", cli_colour(2, "\033[31m"), r->event_file,
-            r->line, r->number, traceback[0] != '\0' ? traceback : message,
-            cli_colour(2, "\033[0m"));
+            r->line, r->number, why, cli_colour(2, "\033[0m"));
 }
 
 static void run_event(struct runner *r, json_t *json, const char *body, size_t length) {
@@ -94,26 +78,20 @@ static void run_event(struct runner *r, json_t *json, const char *body, size_t l
     r->number++;
     complete(json, r->number);
     char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
-    if (!event_parse(&ev, text, strlen(text), r->config->limits.json_depth, &e)) {
-        fail_event(r, e.message, "");
+    if (!event_parse(&ev, text, strlen(text), r->local.config.limits.json_depth, &e)) {
+        fail_event(r, e.message);
     } else {
-        char *path =
-            xasprintf("/hooks/%s%s%s", r->bundle_name, r->hook[0] != '\0' ? "/" : "", r->hook);
-        struct script_request request = {.id = "run",
-                                         .method = "POST",
-                                         .path = path,
-                                         .hook = r->hook,
-                                         .body = body,
-                                         .body_length = length,
-                                         .each_header = each_header,
-                                         .source = r};
+        const struct local_request from = {.id = "run",
+                                           .body = body,
+                                           .body_length = length,
+                                           .each_header = each_header,
+                                           .source = r};
         struct script_outcome outcome;
-        if (!script_run(r->script, &ev, &request, &outcome, &e))
-            fail_event(r, e.message, script_traceback(r->script));
+        if (!local_script_run(&r->local, &ev, &from, &outcome, &e))
+            fail_event(r, local_script_failure(&r->local, &e));
         for (size_t i = 0; i < outcome.publish_count; i++)
             print_publish(&outcome.publishes[i]);
         fflush(stdout);
-        free(path);
     }
     event_clear(&ev);
     free(text);
@@ -197,43 +175,16 @@ static bool read_events(const char *path, struct buffer *text) {
     return good;
 }
 
-static void on_problem(void *context, const char *where, const char *field, const char *message) {
-    (void)context;
-    cli_fail("%s: %s%s%s", where, field, field[0] != '\0' ? ": " : "", message);
-}
-
-static int run_script(struct runner *r, const char *path, const char *config_file) {
-    struct config c;
-    struct error e;
-    struct bundle *bundle = NULL;
+static int run_script(struct runner *r, const char *name, const char *config_file) {
     struct buffer text = {0};
     int result = CLI_FAILED;
-    config_init(&c);
-    log_setup(LOG_DEBUG, LOG_HUMAN);
-    if (config_file != NULL && !config_load(&c, config_file, on_problem, NULL))
-        goto done;
-    struct script_limits limits = limits_for_script(&c);
-    bundle = bundle_load(path, &e);
-    r->script = bundle != NULL ? script_new(bundle, &limits, &e) : NULL;
-    if (r->script == NULL) {
-        cli_fail("%s", e.message);
-        goto done;
-    }
-    r->config = &c;
-    r->bundle_name = bundle->name;
-    if (r->hook[0] != '\0' && !bundle_has_hook(bundle, r->hook))
-        cli_fail("the manifest of %s lists no hook \"%s\"", bundle->name, r->hook);
-    else if (read_events(r->event_file, &text)) {
+    if (local_script_open(&r->local, name, r->hook, config_file) &&
+        read_events(r->event_file, &text)) {
         run_all(r, &text);
         result = r->failed ? CLI_FAILED : CLI_OK;
     }
-done:
     buffer_free(&text);
-    script_free(r->script);
-    r->script = NULL;
-    r->config = NULL;
-    bundle_free(bundle);
-    config_free(&c);
+    local_script_close(&r->local);
     return result;
 }
 
@@ -298,14 +249,17 @@ const struct cli_command cli_run = {
     .help =
         "usage: hookmoon run SCRIPT --event FILE|- [options]\n"
         "\n"
-        "Runs SCRIPT, a .lua file or a bundle's folder, and prints what it would publish as JSON\n"
-        "lines on standard output; its log goes to standard error. FILE has one event, or one a\n"
-        "line; what an event leaves out is filled in. Exit 1 with the traceback on an error.\n"
+        "Runs SCRIPT, a .lua file, a bundle's folder or the name of one in ./scripts, and prints\n"
+        "what it would publish as JSON lines on standard output; its log goes to standard error.\n"
+        "FILE has one event, or one a line; what an event leaves out is filled in. Exit 1 with "
+        "the\n"
+        "traceback on an error.\n"
         "\n"
         "      --event FILE        the events; - is standard input\n"
         "      --hook NAME         as if it came to /hooks/BUNDLE/NAME\n"
         "      --header 'K: V'     a header of the request; may be repeated\n"
-        "  -c, --config FILE       take the limits from this configuration\n"
+        "  -c, --config FILE       take the limits and the folder of scripts from this "
+        "configuration\n"
         "      --keep-going        go on with the next event after an error\n",
     .run = run,
 };

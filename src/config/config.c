@@ -53,7 +53,10 @@ void config_init(struct config *c) {
                 .script_publishes = 1000,
                 .replay_events = 4 * 1000 * 1000,
                 .webhook_queue = 10000,
+                .inbox = 100000,
+                .webhook_backlog = 1000000,
                 .webhook_concurrency = 16,
+                .webhook_retries = 10000,
                 .webhook_timeout_ms = 5000,
                 .webhooks = 5,
                 .rotation_grace_ms = 300000,
@@ -84,6 +87,7 @@ void config_free(struct config *c) {
         free(w->secret);
     }
     free(c->webhooks);
+    free(c->webhook_networks);
     for (size_t i = 0; i < c->hook_count; i++) {
         struct config_hook *h = &c->hooks[i];
         free(h->name);
@@ -104,8 +108,17 @@ void config_free(struct config *c) {
     *c = (struct config){0};
 }
 
+void config_cache_init(struct config_cache *c) {
+    *c = (struct config_cache){
+        .durable = true,
+        .retention_age_ms = 7 * 86400000LL,
+        .retention_items = 1000000,
+        .retention_bytes = (size_t)1 << 30,
+    };
+}
+
 void config_hook_init(struct config_hook *h) {
-    *h = (struct config_hook){.max_age_ms = 60000, .max_future_ms = 60000};
+    *h = (struct config_hook){.max_age_ms = 60000, .max_future_ms = 60000, .retries = 5};
 }
 
 void config_complete_webhooks(struct config *c, const char *base) {

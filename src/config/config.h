@@ -9,9 +9,16 @@
 
 #include "auth/identity.h"
 #include "base/base.h"
+#include "config/webhook_policy.h"
+#include "net/guard.h"
 
 struct config_cache {
     char *name;
+    bool durable; /* its items are on the disk; else in memory */
+    /* What is kept of each topic; 0: no bound. */
+    int64_t retention_age_ms;
+    uint64_t retention_items;
+    size_t retention_bytes;
 };
 
 /* A webhook out: every item of `topic` in `cache` is POSTed to `url`, signed with `secret`. A url
@@ -24,6 +31,7 @@ struct config_webhook {
     char *url;
     char *own_hook; /* NULL, or NAME of "/hooks/NAME"; set by config_complete_webhooks */
     char *secret;
+    struct webhook_policy policy;
 };
 
 /* A webhook in: who may call /hooks/{name}. `name` is "bundle" or "bundle/hook". */
@@ -35,6 +43,8 @@ struct config_hook {
     int64_t max_future_ms; /* and one further ahead than this */
     size_t body_bytes;     /* largest body; 0: limits.body_bytes */
     double rate;           /* requests per second, 0: no limit */
+    bool received;         /* acknowledged once it is kept, before the script runs */
+    unsigned retries;      /* of the script then, before the event is a dead letter */
 };
 
 /* A key. `cache`, `topic` and `topic_prefix` NULL: all. */
@@ -68,8 +78,11 @@ struct config_limits {
     int64_t script_deadline_ms;   /* per event, wall clock */
     unsigned script_publishes;    /* publish calls per event */
     size_t replay_events;         /* remembered per window, all hooks together */
-    unsigned webhook_queue;       /* items waiting per webhook */
+    unsigned webhook_queue;       /* items waiting per webhook of a memory cache */
+    uint64_t inbox;               /* events that wait for their scripts */
+    unsigned webhook_backlog;     /* items a webhook may be behind before publishing is refused */
     unsigned webhook_concurrency; /* requests at once per webhook */
+    unsigned webhook_retries;     /* items a webhook tries again, before it takes no new ones */
     int64_t webhook_timeout_ms;   /* an attempt, whole */
     unsigned webhooks;            /* per cache, made while running */
     int64_t rotation_grace_ms;    /* our hooks accept a rotated secret so long */
@@ -94,6 +107,8 @@ struct config {
     size_t cache_count;
     struct config_webhook *webhooks;
     size_t webhook_count;
+    struct guard_network *webhook_networks; /* that destinations set through the API may be in */
+    size_t webhook_network_count;
     struct config_hook *hooks;
     size_t hook_count;
     struct config_key *keys;
@@ -103,6 +118,8 @@ struct config {
 
 void config_init(struct config *c);
 void config_free(struct config *c);
+/* Fills in what a cache has that the configuration does not mention. */
+void config_cache_init(struct config_cache *c);
 /* Fills in what a hook has that the configuration does not mention. */
 void config_hook_init(struct config_hook *h);
 /*

@@ -8,9 +8,23 @@
 #include "config/config_schema.h"
 #include "config/config_url.h"
 
+#define DAY_MS 86400000.0
+#define TIB    1099511627776.0
+
 static const struct field cache_fields[] = {
     {"name", FIELD_STRING, offsetof(struct config_cache, name), 1, 0, true},
+    {.name = "durability", .type = FIELD_OTHER},
+    {.name = "retention", .type = FIELD_OTHER},
 };
+
+#define CACHE(member) offsetof(struct config_cache, member)
+static const struct field retention_fields[] = {
+    {"age", FIELD_DURATION, CACHE(retention_age_ms), 0, 3650 * DAY_MS, false},
+    {"items", FIELD_COUNT, CACHE(retention_items), 0, 1e12, false},
+    {"bytes", FIELD_SIZE, CACHE(retention_bytes), 0, 64 * TIB, false},
+};
+
+static const struct word durabilities[] = {{"disk", true}, {"memory", false}};
 
 #define WEBHOOK(member) offsetof(struct config_webhook, member)
 static const struct field webhook_fields[] = {
@@ -19,7 +33,24 @@ static const struct field webhook_fields[] = {
     {"topic", FIELD_STRING, WEBHOOK(topic), 1, 0, true},
     {"url", FIELD_STRING, WEBHOOK(url), 1, 0, true},
     {"secret", FIELD_STRING, WEBHOOK(secret), CONFIG_SECRET_MIN, 0, true},
+    {"concurrency", FIELD_UNSIGNED, WEBHOOK(policy.concurrency), 1, 1000, false},
+    {"rate", FIELD_NUMBER, WEBHOOK(policy.rate), 0, 1e9, false},
+    {"disable_after", FIELD_DURATION, WEBHOOK(policy.disable_after_ms), 1000, 365 * DAY_MS, false},
+    {.name = "order", .type = FIELD_OTHER},
+    {.name = "delivery", .type = FIELD_OTHER},
+    {.name = "retry", .type = FIELD_OTHER},
 };
+
+#define RETRY(member) offsetof(struct webhook_policy, member)
+static const struct field retry_fields[] = {
+    {"first", FIELD_DURATION, RETRY(retry.first_ms), 1, DAY_MS, false},
+    {"factor", FIELD_NUMBER, RETRY(retry.factor), 1, 100, false},
+    {"max", FIELD_DURATION, RETRY(retry.max_ms), 1, 30 * DAY_MS, false},
+    {"give_up", FIELD_DURATION, RETRY(give_up_ms), 0, 365 * DAY_MS, false},
+};
+
+static const struct word orders[] = {{"none", false}, {"topic", true}};
+static const struct word deliveries[] = {{"at_least_once", false}, {"once", true}};
 
 #define KEY(member) offsetof(struct config_key, member)
 static const struct field key_fields[] = {
@@ -62,9 +93,19 @@ static void check_cache(const struct table *t, const struct config *c, const cha
         field_problem(t, "cache", "is not among caches");
 }
 
+static void read_retention(const struct table *t, struct config_cache *cache) {
+    lua_State *L = t->config->lua;
+    if (!field_push_table(t, "retention", "a table { age = \"7d\", items = ..., bytes = ... }"))
+        return;
+    struct table inner = {.config = t->config, .index = lua_gettop(L), .path = "retention"};
+    fields_read(&inner, retention_fields, COUNT_OF(retention_fields), cache);
+    lua_pop(L, 1);
+}
+
 static void add_cache(const struct table *item, void *context) {
     struct config *c = context;
-    struct config_cache cache = {0};
+    struct config_cache cache;
+    config_cache_init(&cache);
     const char *field = NULL;
     if (lua_type(item->config->lua, item->index) == LUA_TSTRING) {
         const char *name = list_item_string(item);
@@ -72,6 +113,9 @@ static void add_cache(const struct table *item, void *context) {
     } else if (list_item_is_table(item, "a cache's name, or { name = ... }")) {
         field = "name";
         fields_read(item, cache_fields, COUNT_OF(cache_fields), &cache);
+        cache.durable = field_read_word(item, "durability", durabilities, COUNT_OF(durabilities),
+                                        false, cache.durable) != 0;
+        read_retention(item, &cache);
     }
     if (cache.name == NULL)
         return;
@@ -91,12 +135,25 @@ void config_read_caches(const struct table *globals, struct config *c) {
 
 /* ---- webhooks ---- */
 
+static void read_policy(const struct table *t, struct webhook_policy *p) {
+    lua_State *L = t->config->lua;
+    p->ordered = field_read_word(t, "order", orders, COUNT_OF(orders), false, p->ordered) != 0;
+    p->once = field_read_word(t, "delivery", deliveries, COUNT_OF(deliveries), false, p->once) != 0;
+    if (!field_push_table(t, "retry", "a table { first = \"1s\", factor = 2, max = \"1h\" }"))
+        return;
+    struct table inner = {.config = t->config, .index = lua_gettop(L), .path = "retry"};
+    fields_read(&inner, retry_fields, COUNT_OF(retry_fields), p);
+    lua_pop(L, 1);
+}
+
 static void add_webhook(const struct table *item, void *context) {
     struct config *c = context;
     if (!list_item_is_table(item, "a table { cache =, name =, topic =, url =, secret = }"))
         return;
     struct config_webhook w = {0};
+    webhook_policy_init(&w.policy);
     fields_read(item, webhook_fields, COUNT_OF(webhook_fields), &w);
+    read_policy(item, &w.policy);
     check_cache(item, c, w.cache);
     check_name(item, "topic", w.topic);
     check_name(item, "name", w.name);
@@ -180,4 +237,25 @@ static void add_origin(const struct table *item, void *context) {
 void config_read_origins(const struct table *globals, struct config *c) {
     list_read(globals, "origins", "a list of origins, { \"https://app.example.com\", ... }",
               add_origin, c);
+}
+
+/* ---- networks ---- */
+
+static void add_network(const struct table *item, void *context) {
+    struct config *c = context;
+    struct guard_network network;
+    const char *text = list_item_string(item);
+    const char *defect = text != NULL ? guard_parse(text, &network) : NULL;
+    if (defect != NULL)
+        field_problem(item, NULL, "%s", defect);
+    if (text == NULL || defect != NULL)
+        return;
+    c->webhook_networks = xrealloc(c->webhook_networks,
+                                   (c->webhook_network_count + 1) * sizeof(struct guard_network));
+    c->webhook_networks[c->webhook_network_count++] = network;
+}
+
+void config_read_networks(const struct table *globals, struct config *c) {
+    list_read(globals, "webhook_networks", "a list of networks, { \"10.1.0.0/16\", ... }",
+              add_network, c);
 }

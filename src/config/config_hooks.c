@@ -17,7 +17,11 @@ static const struct field hook_fields[] = {
     {"max_future", FIELD_DURATION, HOOK(max_future_ms), 0, 30 * DAY_MS, false},
     {"body", FIELD_SIZE, HOOK(body_bytes), 0, GIB, false},
     {"rate", FIELD_NUMBER, HOOK(rate), 0, 1e9, false},
+    {.name = "ack", .type = FIELD_OTHER},
+    {"retries", FIELD_UNSIGNED, HOOK(retries), 0, 1000, false},
 };
+
+static const struct word acks[] = {{"processed", false}, {"received", true}};
 
 bool config_hook_name_is_valid(const char *name) {
     static const char letters[] =
@@ -86,6 +90,7 @@ static void add_hook(const struct table *globals, const struct table *list, stru
         h.name = xstrdup(name);
         fields_read(&t, hook_fields, COUNT_OF(hook_fields), &h);
         read_secrets(&t, &h);
+        h.received = field_read_word(&t, "ack", acks, COUNT_OF(acks), false, h.received) != 0;
         c->hooks = xrealloc(c->hooks, (c->hook_count + 1) * sizeof h);
         c->hooks[c->hook_count++] = h;
     }

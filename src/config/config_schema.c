@@ -27,6 +27,7 @@ static const struct field global_fields[] = {
     {.name = "keys", .type = FIELD_OTHER},
     {.name = "limits", .type = FIELD_OTHER},
     {.name = "origins", .type = FIELD_OTHER},
+    {.name = "webhook_networks", .type = FIELD_OTHER},
 };
 
 #define LIMIT(member) offsetof(struct config_limits, member)
@@ -51,8 +52,11 @@ static const struct field limit_fields[] = {
     {"script_deadline", FIELD_DURATION, LIMIT(script_deadline_ms), 1, DAY_MS, false},
     {"script_publishes", FIELD_UNSIGNED, LIMIT(script_publishes), 0, 1e6, false},
     {"replay_events", FIELD_SIZE, LIMIT(replay_events), 1, 1e9, false},
+    {"inbox", FIELD_COUNT, LIMIT(inbox), 1, 1e9, false},
+    {"webhook_backlog", FIELD_UNSIGNED, LIMIT(webhook_backlog), 1, 4e9, false},
     {"webhook_queue", FIELD_UNSIGNED, LIMIT(webhook_queue), 1, 1e7, false},
     {"webhook_concurrency", FIELD_UNSIGNED, LIMIT(webhook_concurrency), 1, 1000, false},
+    {"webhook_retries", FIELD_UNSIGNED, LIMIT(webhook_retries), 1, 1e7, false},
     {"webhook_timeout", FIELD_DURATION, LIMIT(webhook_timeout_ms), 1, DAY_MS, false},
     {"webhooks", FIELD_UNSIGNED, LIMIT(webhooks), 0, 1e6, false},
     {"rotation_grace", FIELD_DURATION, LIMIT(rotation_grace_ms), 0, 30 * DAY_MS, false},
@@ -125,6 +129,7 @@ void config_schema_read(const struct table *globals, struct config *c) {
     config_read_keys(globals, c);
     config_read_hooks(globals, c);
     config_read_origins(globals, c);
+    config_read_networks(globals, c);
     if (c->public_url != NULL && !config_url_is_valid(c->public_url))
         field_problem(globals, "public_url", "must be a whole http:// or https:// URL");
     if (c->open && c->key_count > 0)

@@ -18,6 +18,7 @@ void config_read_webhooks(const struct table *globals, struct config *c);
 void config_read_keys(const struct table *globals, struct config *c);
 void config_read_hooks(const struct table *globals, struct config *c);
 void config_read_origins(const struct table *globals, struct config *c);
+void config_read_networks(const struct table *globals, struct config *c);
 
 /* True for "bundle" and "bundle/hook" of letters, digits, '_' and '-'. */
 bool config_hook_name_is_valid(const char *name);

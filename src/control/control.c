@@ -19,32 +19,64 @@ struct control {
 
 /* ---- starting ---- */
 
-static bool is_configured_cache(const struct control *c, const char *name) {
+/* From where it delivers is kept at once: a crash must not move it. */
+static bool begin(struct control *c, const struct webhook_entry *w, struct webhook_record record,
+                  struct error *e) {
+    record.page = w->start.page;
+    record.number = w->start.number;
+    return w->policy.once || store_begin_webhook(c->options.store, &record, e);
+}
+
+static const struct config_cache *configured_cache(const struct control *c, const char *name) {
     const struct config *config = c->options.config;
     for (size_t i = 0; i < config->cache_count; i++) {
         if (strcmp(config->caches[i].name, name) == 0)
-            return true;
+            return &config->caches[i];
     }
-    return false;
+    return NULL;
 }
 
 static bool set_start(struct control *c, struct webhook_entry *w, struct error *e) {
     return broker_topic_position(c->options.broker, w->cache, w->topic, &w->start, e);
 }
 
-static bool add_configured(struct control *c, struct error *e) {
+static struct cache_settings settings_of(bool durable, const struct config_cache *own) {
+    return (struct cache_settings){
+        .durable = durable,
+        .retention = {own->retention_age_ms, own->retention_items, (int64_t)own->retention_bytes},
+    };
+}
+
+/* Of a cache that is made while the gateway runs. */
+static struct cache_settings default_settings(bool durable) {
+    struct config_cache defaults;
+    config_cache_init(&defaults);
+    return settings_of(durable, &defaults);
+}
+
+static bool add_configured_caches(struct control *c, struct error *e) {
     const struct config *config = c->options.config;
     for (size_t i = 0; i < config->cache_count; i++) {
-        if (!broker_create_cache(c->options.broker, config->caches[i].name, e))
+        const struct config_cache *own = &config->caches[i];
+        struct cache_settings settings = settings_of(own->durable, own);
+        if (!broker_create_cache(c->options.broker, own->name, &settings, e))
             return false;
     }
+    return true;
+}
+
+static bool add_configured_webhooks(struct control *c, struct error *e) {
+    const struct config *config = c->options.config;
     for (size_t i = 0; i < config->webhook_count; i++) {
         const struct config_webhook *own = &config->webhooks[i];
         struct webhook_entry *w =
             webhook_entry_new(own->cache, own->name, own->topic, own->url, own->secret);
         w->own_hook = own->own_hook != NULL ? xstrdup(own->own_hook) : NULL;
         w->configured = true;
-        if (!set_start(c, w, e)) {
+        w->policy = own->policy;
+        const struct webhook_record record = {
+            .cache = w->cache, .name = w->name, .topic = w->topic};
+        if (!set_start(c, w, e) || !begin(c, w, record, e)) {
             webhook_entry_unref(w);
             return false;
         }
@@ -54,9 +86,10 @@ static bool add_configured(struct control *c, struct error *e) {
 }
 
 /* What the file names as well is the file's. */
-static void restore_cache(void *context, const char *name) {
+static void restore_cache(void *context, const char *name, bool durable) {
     struct control *c = context;
-    broker_create_cache(c->options.broker, name, NULL);
+    struct cache_settings settings = default_settings(durable);
+    broker_create_cache(c->options.broker, name, &settings, NULL);
 }
 
 static void restore_webhook(void *context, const struct webhook_record *record) {
@@ -76,6 +109,9 @@ static void restore_webhook(void *context, const struct webhook_record *record) 
         w->previous_secret = xstrdup(record->previous_secret);
         w->previous_until_ms = record->previous_until_ms;
     }
+    json_t *options = json_loads(record->options, 0, NULL);
+    webhook_policy_from_json(&w->policy, options, NULL);
+    json_decref(options);
     if (set_start(c, w, &e)) {
         webhook_set_put(c->options.webhooks, w);
         return;
@@ -96,7 +132,8 @@ struct control *control_new(const struct control_options *o, struct error *e) {
     struct control *c = xcalloc(1, sizeof *c);
     c->options = *o;
     pthread_mutex_init(&c->lock, NULL);
-    if (add_configured(c, e) && store_each_cache(o->store, restore_cache, c, e) &&
+    if (add_configured_caches(c, e) && store_each_cache(o->store, restore_cache, c, e) &&
+        broker_restore(o->broker, e) && add_configured_webhooks(c, e) &&
         store_each_webhook(o->store, restore_webhook, c, e) &&
         store_each_revoked(o->store, restore_revoked, c, e))
         return c;
@@ -121,17 +158,18 @@ void control_refresh(struct control *c) {
 
 /* ---- caches ---- */
 
-bool control_create_cache(struct control *c, const char *name, struct error *e) {
+bool control_create_cache(struct control *c, const char *name, bool durable, struct error *e) {
     const char *defect = broker_name_defect(name, strlen(name));
     if (defect != NULL)
         return error_set(e, ERROR_INVALID, "the cache name %s", defect);
+    struct cache_settings settings = default_settings(durable);
     pthread_mutex_lock(&c->lock);
     bool good;
     if (broker_has_cache(c->options.broker, name))
         good = error_set(e, ERROR_EXISTS, "there is a cache of that name already");
     else
-        good = store_add_cache(c->options.store, name, e) &&
-               broker_create_cache(c->options.broker, name, e);
+        good = store_add_cache(c->options.store, name, durable, e) &&
+               broker_create_cache(c->options.broker, name, &settings, e);
     pthread_mutex_unlock(&c->lock);
     if (good)
         log_info("cache created", LOG_STR("cache", name));
@@ -142,22 +180,29 @@ static bool no_cache(const char *name, struct error *e) {
     return error_set(e, ERROR_NOT_FOUND, "there is no cache \"%s\"", name);
 }
 
+/* When nothing is written to it any more. */
+static bool delete_closed(struct control *c, const char *name, uint64_t page, struct error *e) {
+    if (!store_next_page(c->options.store, page, &page, e) ||
+        !store_delete_cache(c->options.store, name, e)) {
+        broker_close_cache(c->options.broker, name, false, NULL);
+        return false;
+    }
+    webhook_set_remove_cache(c->options.webhooks, name);
+    return broker_delete_cache(c->options.broker, name, e);
+}
+
 bool control_delete_cache(struct control *c, const char *name, struct error *e) {
     pthread_mutex_lock(&c->lock);
     bool good = true;
     uint64_t now = (uint64_t)(clock_wall_ms() / 1000), page = broker_page_floor(c->options.broker);
     if (!broker_has_cache(c->options.broker, name))
         good = no_cache(name, e);
-    else if (is_configured_cache(c, name))
+    else if (configured_cache(c, name) != NULL)
         good = error_set(e, ERROR_PRECONDITION,
                          "the configuration file names this cache: remove it there");
-    else if (store_next_page(c->options.store, page > now ? page : now, &page, e) &&
-             store_delete_cache(c->options.store, name, e)) {
-        webhook_set_remove_cache(c->options.webhooks, name);
-        good = broker_delete_cache(c->options.broker, name, e);
-    } else {
-        good = false;
-    }
+    else
+        good = broker_close_cache(c->options.broker, name, true, e) &&
+               delete_closed(c, name, page > now ? page : now, e);
     pthread_mutex_unlock(&c->lock);
     if (good)
         log_info("cache deleted", LOG_STR("cache", name));
@@ -174,10 +219,11 @@ struct cache_list {
     size_t count;
 };
 
-static void add_cache(void *context, const char *name, unsigned topics) {
+static void add_cache(void *context, const char *name, bool durable, unsigned topics) {
     struct cache_list *caches = context;
     caches->list = xrealloc(caches->list, (caches->count + 1) * sizeof *caches->list);
-    caches->list[caches->count++] = (struct cache_info){.name = xstrdup(name), .topics = topics};
+    caches->list[caches->count++] =
+        (struct cache_info){.name = xstrdup(name), .durable = durable, .topics = topics};
 }
 
 static int compare_caches(const void *a, const void *b) {
@@ -190,7 +236,7 @@ size_t control_list_caches(struct control *c, struct cache_info **list) {
     if (caches.count > 0)
         qsort(caches.list, caches.count, sizeof *caches.list, compare_caches);
     for (size_t i = 0; i < caches.count; i++)
-        caches.list[i].configured = is_configured_cache(c, caches.list[i].name);
+        caches.list[i].configured = configured_cache(c, caches.list[i].name) != NULL;
     *list = caches.list;
     return caches.count;
 }
@@ -242,7 +288,13 @@ static bool check_put(struct control *c, const char *cache, const char *name, co
 
 static bool save(struct control *c, const struct webhook_entry *w, const char *url,
                  struct error *e) {
+    json_t *policy = webhook_policy_to_json(&w->policy);
+    char *options = json_dumps(policy, JSON_COMPACT);
+    json_decref(policy);
     struct webhook_record record = {
+        .page = w->start.page,
+        .number = w->start.number,
+        .options = options,
         .cache = w->cache,
         .name = w->name,
         .topic = w->topic,
@@ -251,7 +303,9 @@ static bool save(struct control *c, const struct webhook_entry *w, const char *u
         .previous_secret = w->previous_secret,
         .previous_until_ms = w->previous_until_ms,
     };
-    return store_put_webhook(c->options.store, &record, e);
+    bool good = store_put_webhook(c->options.store, &record, e);
+    free(options);
+    return good;
 }
 
 static bool may_change(const struct webhook_entry *w, struct error *e) {
@@ -280,7 +334,8 @@ static struct webhook_entry *make_entry(struct control *c, const struct webhook_
 }
 
 struct webhook_entry *control_put_webhook(struct control *c, const char *cache, const char *name,
-                                          const char *topic, const char *url, struct error *e) {
+                                          const char *topic, const char *url,
+                                          const struct webhook_policy *policy, struct error *e) {
     unsigned most = c->options.config->limits.webhooks;
     struct webhook_entry *w = NULL;
     pthread_mutex_lock(&c->lock);
@@ -292,6 +347,10 @@ struct webhook_entry *control_put_webhook(struct control *c, const char *cache, 
         goto done;
     }
     w = make_entry(c, old, cache, name, topic, url, e);
+    if (w != NULL && policy != NULL)
+        w->policy = *policy;
+    else if (w != NULL && old != NULL)
+        w->policy = old->policy;
     /* As it was given: a path alone stays right when the gateway's address changes. */
     if (w != NULL && (!set_start(c, w, e) || !save(c, w, url, e))) {
         webhook_entry_unref(w);
@@ -331,6 +390,22 @@ bool control_delete_webhook(struct control *c, const char *cache, const char *na
     return good;
 }
 
+bool control_enable_webhook(struct control *c, const char *cache, const char *name,
+                            struct error *e) {
+    struct webhook_entry *w = control_get_webhook(c, cache, name, e);
+    if (w == NULL)
+        return false;
+    webhook_set_enable(c->options.webhooks, w->id);
+    webhook_entry_unref(w);
+    log_info("webhook enabled", LOG_STR("cache", cache), LOG_STR("webhook", name));
+    return true;
+}
+
+void control_webhook_status(struct control *c, const struct webhook_entry *w,
+                            struct webhook_status *status) {
+    webhook_set_status(c->options.webhooks, w->id, status);
+}
+
 struct webhook_entry *control_rotate_webhook(struct control *c, const char *cache, const char *name,
                                              struct error *e) {
     struct webhook_entry *w = NULL;
@@ -341,6 +416,8 @@ struct webhook_entry *control_rotate_webhook(struct control *c, const char *cach
         goto done;
     w = webhook_entry_new(cache, name, old->topic, old->url, secret);
     w->own_hook = old->own_hook != NULL ? xstrdup(old->own_hook) : NULL;
+    w->policy = old->policy;
+    w->start = old->start;
     w->previous_secret = xstrdup(old->secret);
     w->previous_until_ms = clock_wall_ms() + c->options.config->limits.rotation_grace_ms;
     /* A destination that is this gateway is kept as a path. */

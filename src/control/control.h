@@ -7,7 +7,7 @@
  * to check (identity_may_administer).
  *
  * The errors: ERROR_INVALID (a bad name, URL or permission), ERROR_NOT_FOUND, ERROR_EXISTS,
- * ERROR_LIMIT, ERROR_PRECONDITION, ERROR_UNAUTHENTICATED (refresh), and ERROR_UNAVAILABLE when the
+ * ERROR_LIMIT, ERROR_PRECONDITION, ERROR_UNAUTHENTICATED (refresh), and ERROR_STORAGE when the
  * data directory cannot be written; then nothing has changed.
  */
 #ifndef HOOKMOON_CONTROL_CONTROL_H
@@ -40,7 +40,7 @@ void control_refresh(struct control *c);
 
 /* ---- caches ---- */
 
-bool control_create_cache(struct control *c, const char *name, struct error *e);
+bool control_create_cache(struct control *c, const char *name, bool durable, struct error *e);
 /* Its subscriptions end, its webhooks go with it. */
 bool control_delete_cache(struct control *c, const char *name, struct error *e);
 /* Drops what its topics retain; numbers go on and subscribers stay. */
@@ -49,6 +49,7 @@ bool control_flush_cache(struct control *c, const char *name, struct error *e);
 struct cache_info {
     char *name;
     bool configured; /* by the file: cannot be deleted here */
+    bool durable;
     uint64_t topics;
 };
 /* All caches, by name; `*list` is the caller's, see cache_list_free. */
@@ -57,10 +58,17 @@ void cache_list_free(struct cache_info *list, size_t count);
 
 /* ---- webhooks ---- */
 
-/* Makes or changes one; a change keeps the secret. `url` may be "/hooks/NAME". The result is the
- * webhook, which the caller unrefs. */
+/* Makes or changes one; a change keeps the secret. `url` may be "/hooks/NAME"; `policy` NULL: as it
+ * is, or the default. The result is the webhook, which the caller unrefs. */
 struct webhook_entry *control_put_webhook(struct control *c, const char *cache, const char *name,
-                                          const char *topic, const char *url, struct error *e);
+                                          const char *topic, const char *url,
+                                          const struct webhook_policy *policy, struct error *e);
+/* One that was disabled, after its destination had failed for too long, or is paused: it is tried
+ * again at once. */
+bool control_enable_webhook(struct control *c, const char *cache, const char *name,
+                            struct error *e);
+void control_webhook_status(struct control *c, const struct webhook_entry *w,
+                            struct webhook_status *status);
 bool control_delete_webhook(struct control *c, const char *cache, const char *name,
                             struct error *e);
 struct webhook_entry *control_get_webhook(struct control *c, const char *cache, const char *name,

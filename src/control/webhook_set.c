@@ -4,11 +4,20 @@
 #include <stdlib.h>
 
 #include <openssl/crypto.h>
+#include <uthash.h>
+
+struct report {
+    UT_hash_handle hh;
+    uint64_t id;
+    bool enable; /* was asked for */
+    struct webhook_status status;
+};
 
 struct webhook_set {
     pthread_mutex_t lock;        /* guards all that follows but the version */
     struct webhook_entry **list; /* sorted by cache and name */
     size_t count;
+    struct report *reports; /* by the webhook's id */
     uint64_t next_id;
     _Atomic uint64_t version;
     void (*changed)(void *);
@@ -30,6 +39,7 @@ struct webhook_entry *webhook_entry_new(const char *cache, const char *name, con
     w->topic = xstrdup(topic);
     w->url = xstrdup(url);
     w->secret = xstrdup(secret);
+    webhook_policy_init(&w->policy);
     return w;
 }
 
@@ -63,6 +73,11 @@ void webhook_set_free(struct webhook_set *s) {
     for (size_t i = 0; i < s->count; i++)
         webhook_entry_unref(s->list[i]);
     free(s->list);
+    struct report *r, *next;
+    HASH_ITER(hh, s->reports, r, next) {
+        HASH_DEL(s->reports, r);
+        free(r);
+    }
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -100,10 +115,6 @@ static void publish_change(struct webhook_set *s) {
         s->changed(s->context);
 }
 
-static bool same_delivery(const struct webhook_entry *a, const struct webhook_entry *b) {
-    return strcmp(a->topic, b->topic) == 0 && strcmp(a->url, b->url) == 0;
-}
-
 void webhook_set_put(struct webhook_set *s, struct webhook_entry *w) {
     bool found;
     pthread_mutex_lock(&s->lock);
@@ -111,7 +122,7 @@ void webhook_set_put(struct webhook_set *s, struct webhook_entry *w) {
     if (found) {
         struct webhook_entry *old = s->list[at];
         w->id = old->id;
-        w->delivery = same_delivery(old, w) ? old->delivery : ++s->next_id;
+        w->delivery = strcmp(old->topic, w->topic) == 0 ? old->delivery : ++s->next_id;
         if (w->delivery == old->delivery)
             w->start = old->start;
         webhook_entry_unref(old);
@@ -127,7 +138,49 @@ void webhook_set_put(struct webhook_set *s, struct webhook_entry *w) {
 }
 
 /* The lock is held. */
+static struct report *report_of(struct webhook_set *s, uint64_t id) {
+    struct report *r = NULL;
+    HASH_FIND(hh, s->reports, &id, sizeof id, r);
+    if (r == NULL) {
+        r = xcalloc(1, sizeof *r);
+        r->id = id;
+        HASH_ADD(hh, s->reports, id, sizeof r->id, r);
+    }
+    return r;
+}
+
+void webhook_set_report(struct webhook_set *s, uint64_t id, const struct webhook_status *status) {
+    pthread_mutex_lock(&s->lock);
+    report_of(s, id)->status = *status;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void webhook_set_status(struct webhook_set *s, uint64_t id, struct webhook_status *status) {
+    pthread_mutex_lock(&s->lock);
+    *status = report_of(s, id)->status;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void webhook_set_enable(struct webhook_set *s, uint64_t id) {
+    pthread_mutex_lock(&s->lock);
+    report_of(s, id)->enable = true;
+    publish_change(s);
+}
+
+bool webhook_set_take_enable(struct webhook_set *s, uint64_t id) {
+    pthread_mutex_lock(&s->lock);
+    struct report *r = report_of(s, id);
+    bool enable = r->enable;
+    r->enable = false;
+    pthread_mutex_unlock(&s->lock);
+    return enable;
+}
+
+/* The lock is held. */
 static void take_out(struct webhook_set *s, size_t at) {
+    struct report *r = report_of(s, s->list[at]->id);
+    HASH_DEL(s->reports, r);
+    free(r);
     webhook_entry_unref(s->list[at]);
     s->count--;
     memmove(s->list + at, s->list + at + 1, (s->count - at) * sizeof(struct webhook_entry *));

@@ -11,11 +11,12 @@
 
 #include "base/base.h"
 #include "broker/broker.h"
+#include "config/webhook_policy.h"
 
 struct webhook_entry {
     _Atomic unsigned references;
     uint64_t id;       /* of the webhook; stays when it is changed */
-    uint64_t delivery; /* of its topic and destination: another one when either is changed */
+    uint64_t delivery; /* of its topic: another one when that is changed */
     char *cache;
     char *name;
     char *topic;
@@ -25,7 +26,18 @@ struct webhook_entry {
     char *previous_secret;     /* NULL: none that is still valid */
     int64_t previous_until_ms; /* of the wall clock */
     bool configured;           /* by the file */
-    struct resume start;       /* deliver from here on: where the topic stood when it was put */
+    struct webhook_policy policy;
+    struct resume start; /* deliver from here on: where the topic stood when it was put */
+};
+
+/* How a webhook fares, as the worker that serves it says. */
+struct webhook_status {
+    bool disabled;
+    bool paused;              /* the circuit breaker is open */
+    int64_t failing_since_ms; /* 0: the last delivery was taken */
+    uint64_t pending;         /* items not delivered yet, retries included */
+    uint64_t retrying;
+    char error[160]; /* of the last failure */
 };
 
 struct webhook_set;
@@ -48,6 +60,12 @@ void webhook_entry_unref(struct webhook_entry *w);
 /* Puts the entry in the place of the one of its cache and name, if there is one. Takes the caller's
  * reference. */
 void webhook_set_put(struct webhook_set *s, struct webhook_entry *w);
+/* By the id of the webhook. */
+void webhook_set_report(struct webhook_set *s, uint64_t id, const struct webhook_status *status);
+void webhook_set_status(struct webhook_set *s, uint64_t id, struct webhook_status *status);
+/* Asks for a disabled webhook to be enabled; `webhook_set_take_enable` is true once after it. */
+void webhook_set_enable(struct webhook_set *s, uint64_t id);
+bool webhook_set_take_enable(struct webhook_set *s, uint64_t id);
 /* False: there is none. */
 bool webhook_set_remove(struct webhook_set *s, const char *cache, const char *name);
 void webhook_set_remove_cache(struct webhook_set *s, const char *cache);

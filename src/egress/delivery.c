@@ -3,11 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <openssl/sha.h>
+
 #include "egress/momento_event.h"
 
 #define ANSWER_BYTES (64 * 1024)
 /* A connection that was idle for longer is not used again: the other side may be about to close it,
- * and an item that is lost to that is not sent again. */
+ * and an item that is sent once is lost to that. */
 #define IDLE_SECONDS 1
 
 static const char user_agent[] =
@@ -20,20 +22,24 @@ const char *const delivery_words[DELIVERY_OUTCOMES] = {
     [DELIVERY_TIMEOUT] = "timeout",
     [DELIVERY_CONNECT] = "connect",
     [DELIVERY_TLS] = "tls",
+    [DELIVERY_REFUSED] = "refused",
     [DELIVERY_OTHER] = "other",
 };
 
 struct delivery {
     struct curl_transfer transfer; /* first: what curl_loop hands back is this */
-    struct curl_loop *loop;
+    struct curl_loop *loop;        /* of the attempt in flight */
     const struct delivery_target *target;
+    void *data;
     CURL *easy;
     struct curl_slist *headers;
     struct buffer body;
     struct item *item; /* NULL: nothing is in flight */
     bool sent;         /* from here on it may have arrived */
-    size_t answered;   /* bytes of the answer's body */
-    uint64_t started_ns, duration_ns;
+    bool refused;      /* by the guard */
+    int64_t pause_ms;
+    size_t answered; /* bytes of the answer's body */
+    uint64_t started_ns;
     char message[CURL_ERROR_SIZE];
 };
 
@@ -45,7 +51,9 @@ static void let_go(struct delivery *d) {
     d->headers = NULL;
 }
 
-static enum delivery_outcome outcome_of(CURLcode result, long status) {
+static enum delivery_outcome outcome_of(const struct delivery *d, CURLcode result, long status) {
+    if (d->refused)
+        return DELIVERY_REFUSED;
     /* An answer whose body is too long was an answer. */
     if (result == CURLE_OK || (result == CURLE_WRITE_ERROR && status >= 200))
         return status >= 200 && status < 300   ? DELIVERY_OK
@@ -69,8 +77,12 @@ static enum delivery_outcome outcome_of(CURLcode result, long status) {
 
 static void explain(const struct delivery *d, CURLcode result, long status, char *why,
                     size_t size) {
-    enum delivery_outcome outcome = outcome_of(result, status);
-    if (outcome == DELIVERY_OK || outcome == DELIVERY_REDIRECT || outcome == DELIVERY_STATUS)
+    enum delivery_outcome outcome = outcome_of(d, result, status);
+    if (outcome == DELIVERY_REFUSED)
+        snprintf(why, size,
+                 "the address is a private one, which destinations set through the API may not "
+                 "have (webhook_networks allows it)");
+    else if (outcome == DELIVERY_OK || outcome == DELIVERY_REDIRECT || outcome == DELIVERY_STATUS)
         snprintf(why, size, "status %ld", status);
     else if (result == CURLE_ABORTED_BY_CALLBACK)
         snprintf(why, size, "the connection was closed without an answer");
@@ -84,12 +96,17 @@ static void on_done(struct curl_transfer *transfer, CURLcode result) {
     char why[CURL_ERROR_SIZE + 32];
     curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
     explain(d, result, status, why, sizeof why);
-    d->duration_ns = clock_mono_ns() - d->started_ns;
+    const struct delivery_result r = {
+        .outcome = outcome_of(d, result, status),
+        .why = why,
+        .pause_ms = status == 429 || status == 503 ? d->pause_ms : 0,
+        .duration_ns = clock_mono_ns() - d->started_ns,
+    };
     /* Taken out, so that it may be started again in there. */
     struct item *item = d->item;
     d->item = NULL;
     let_go(d);
-    d->target->ended(d, item, outcome_of(result, status), why);
+    d->target->ended(d, item, &r);
     item_unref(item);
 }
 
@@ -100,13 +117,43 @@ static size_t on_answer(char *bytes, size_t size, size_t count, void *context) {
     return d->answered <= ANSWER_BYTES ? size * count : 0;
 }
 
+/* CURLOPT_HEADERFUNCTION: Retry-After, in seconds; as a date it is not looked at. */
+static size_t on_header(char *line, size_t size, size_t count, void *context) {
+    static const char name[] = "retry-after:";
+    struct delivery *d = context;
+    size_t length = size * count, at = sizeof name - 1;
+    int64_t seconds = 0;
+    if (length < at || strncasecmp(line, name, at) != 0)
+        return length;
+    while (at < length && (line[at] == ' ' || line[at] == '\t'))
+        at++;
+    for (; at < length && line[at] >= '0' && line[at] <= '9' && seconds < DELIVERY_PAUSE_MAX_MS;
+         at++)
+        seconds = seconds * 10 + (line[at] - '0');
+    d->pause_ms = seconds < DELIVERY_PAUSE_MAX_MS / 1000 ? seconds * 1000 : DELIVERY_PAUSE_MAX_MS;
+    return length;
+}
+
+/* CURLOPT_OPENSOCKETFUNCTION */
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *to) {
+    struct delivery *d = context;
+    const struct delivery_network *n = d->target->network;
+    (void)purpose;
+    if (n->guarded && !(n->open && guard_is_loopback(&to->addr)) &&
+        !guard_allows(&to->addr, n->allowed, n->allowed_count)) {
+        d->refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 /* CURLOPT_PREREQFUNCTION, before a request goes out. libcurl sends again of itself when a
- * connection that was kept dies before a byte of an answer, but the item may have arrived: it is
- * sent once. */
+ * connection that was kept dies before a byte of an answer, but the item may have arrived: one that
+ * is to be sent once is not sent again. */
 static int on_sending(void *context, char *local_address, char *address, int local_port, int port) {
     (void)local_address, (void)address, (void)local_port, (void)port;
     struct delivery *d = context;
-    if (d->sent)
+    if (d->sent && d->target->webhook->policy.once)
         return CURL_PREREQFUNC_ABORT;
     d->sent = true;
     return CURL_PREREQFUNC_OK;
@@ -114,13 +161,15 @@ static int on_sending(void *context, char *local_address, char *address, int loc
 
 static void set_fixed_options(struct delivery *d) {
     CURL *easy = d->easy;
-    curl_easy_setopt(easy, CURLOPT_URL, d->target->webhook->url);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)d->target->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, d);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, d);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)IDLE_SECONDS);
     /* Else the end of a transfer waits, and with it the loop, until the name is looked up. */
@@ -133,10 +182,9 @@ static void set_fixed_options(struct delivery *d) {
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, d);
 }
 
-struct delivery *delivery_new(struct curl_loop *loop, const struct delivery_target *target) {
+struct delivery *delivery_new(const struct delivery_target *target) {
     struct delivery *d = xcalloc(1, sizeof *d);
     d->transfer.done = on_done;
-    d->loop = loop;
     d->target = target;
     d->easy = curl_easy_init();
     if (d->easy == NULL) {
@@ -158,14 +206,29 @@ void delivery_free(struct delivery *d) {
     free(d);
 }
 
+void delivery_id(char id[DELIVERY_ID_SIZE], const struct webhook_entry *w, const char *topic,
+                 const struct item *item) {
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    char text[1024]; /* three names of 255 bytes and two numbers */
+    int length = snprintf(text, sizeof text, "%s\n%s\n%s\n%llu:%llu", w->cache, w->name, topic,
+                          (unsigned long long)item->page, (unsigned long long)item->number);
+    SHA256((const unsigned char *)text, (size_t)length, digest);
+    memcpy(id, "msg_", 4);
+    for (size_t i = 0; i < 16; i++)
+        snprintf(id + 4 + 2 * i, 3, "%02x", digest[i]);
+}
+
 static bool make_headers(struct delivery *d) {
     static const char signature[] = "momento-signature: ", request[] = "X-Request-Id: ";
+    char own_id[sizeof "webhook-id: " + DELIVERY_ID_SIZE] = "webhook-id: ";
     char line[sizeof signature + MOMENTO_SIGNATURE_HEX], id[64];
     memcpy(line, signature, sizeof signature - 1);
     if (!signer_sign(d->target->signer, d->body.data, d->body.length, line + sizeof signature - 1))
         return false;
     d->headers = curl_slist_append(NULL, "Content-Type: application/json");
     d->headers = curl_slist_append(d->headers, line);
+    delivery_id(own_id + strlen(own_id), d->target->webhook, d->target->topic, d->item);
+    d->headers = curl_slist_append(d->headers, own_id);
     d->headers = curl_slist_append(d->headers, "Expect:");
     d->headers = curl_slist_append(d->headers, "Accept:");
     if (d->item->request_id[0] != '\0') {
@@ -178,14 +241,18 @@ static bool make_headers(struct delivery *d) {
 bool delivery_start(struct delivery *d, struct item *item) {
     const struct webhook_entry *w = d->target->webhook;
     d->item = item;
-    d->sent = false;
+    d->sent = d->refused = false;
+    d->pause_ms = 0;
+    d->loop = d->target->network->curl;
     d->answered = 0;
     d->message[0] = '\0';
     d->started_ns = clock_mono_ns();
     buffer_clear(&d->body);
-    momento_event_write(&d->body, w->cache, w->topic, item, clock_wall_ms());
+    momento_event_write(&d->body, w->cache, d->target->topic, item, clock_wall_ms());
     if (!make_headers(d))
         goto fail;
+    curl_easy_setopt(d->easy, CURLOPT_URL, w->url);
+    curl_easy_setopt(d->easy, CURLOPT_TIMEOUT_MS, (long)d->target->timeout_ms);
     curl_easy_setopt(d->easy, CURLOPT_POSTFIELDS, d->body.data);
     curl_easy_setopt(d->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)d->body.length);
     curl_easy_setopt(d->easy, CURLOPT_HTTPHEADER, d->headers);
@@ -197,10 +264,14 @@ fail:
     return false;
 }
 
-void *delivery_context(const struct delivery *d) {
-    return d->target->context;
+const struct delivery_target *delivery_target(const struct delivery *d) {
+    return d->target;
 }
 
-uint64_t delivery_duration_ns(const struct delivery *d) {
-    return d->duration_ns;
+void delivery_set_data(struct delivery *d, void *data) {
+    d->data = data;
+}
+
+void *delivery_data(const struct delivery *d) {
+    return d->data;
 }

@@ -9,6 +9,7 @@
 #include "broker/item.h"
 #include "control/webhook_set.h"
 #include "net/curl_loop.h"
+#include "net/guard.h"
 
 enum delivery_outcome {
     DELIVERY_OK,       /* 2xx */
@@ -17,6 +18,7 @@ enum delivery_outcome {
     DELIVERY_TIMEOUT,
     DELIVERY_CONNECT,
     DELIVERY_TLS,
+    DELIVERY_REFUSED, /* the address is a private one */
     DELIVERY_OTHER,
     DELIVERY_OUTCOMES,
 };
@@ -26,26 +28,54 @@ extern const char *const delivery_words[DELIVERY_OUTCOMES];
 /* A reusable attempt: its connection stays open for the next. */
 struct delivery;
 
+/* A destination cannot ask for a longer pause. */
+#define DELIVERY_PAUSE_MAX_MS 3600000
+
+struct delivery_result {
+    enum delivery_outcome outcome;
+    const char *why;  /* in words */
+    int64_t pause_ms; /* what the destination asked for (Retry-After), 0: nothing */
+    uint64_t duration_ns;
+};
+
+/* What its connections may go to, and are shared by. Destinations that were set through the API
+ * have one of their own, so that they cannot use a connection that the guard did not see. */
+struct delivery_network {
+    struct curl_loop *curl;
+    bool guarded;
+    bool open; /* whoever may ask is on this machine: it may be reached */
+    const struct guard_network *allowed;
+    size_t allowed_count;
+};
+
 struct delivery_target {
     struct webhook_entry *webhook;
+    const char *topic;
     struct signer *signer;
+    const struct delivery_network *network;
     int64_t timeout_ms;
-    /* `item` is borrowed; `why` says what the outcome is, in words. */
-    void (*ended)(struct delivery *d, const struct item *item, enum delivery_outcome outcome,
-                  const char *why);
+    /* `item` is borrowed. */
+    void (*ended)(struct delivery *d, struct item *item, const struct delivery_result *result);
     void *context;
 };
 
-/* Borrows `target`, whose secret and signer may change meanwhile, but not its URL. */
-struct delivery *delivery_new(struct curl_loop *loop, const struct delivery_target *target);
+/* Borrows `target`, which may change between attempts. */
+struct delivery *delivery_new(const struct delivery_target *target);
 /* Cancels what is in flight, without calling `ended`. */
 void delivery_free(struct delivery *d);
 
 /* Sends; takes the caller's reference to `item`. `ended` is called later, once; the delivery may be
  * started again there. False when it could not even be started; the item is still the caller's. */
 bool delivery_start(struct delivery *d, struct item *item);
-void *delivery_context(const struct delivery *d);
-/* Of the attempt that ended. */
-uint64_t delivery_duration_ns(const struct delivery *d);
+const struct delivery_target *delivery_target(const struct delivery *d);
+/* A number or pointer of the caller's. */
+void delivery_set_data(struct delivery *d, void *data);
+void *delivery_data(const struct delivery *d);
+
+/* "msg_..." for an item and a webhook: the same at every attempt, for receivers to tell what they
+ * have had. */
+#define DELIVERY_ID_SIZE 37
+void delivery_id(char id[DELIVERY_ID_SIZE], const struct webhook_entry *w, const char *topic,
+                 const struct item *item);
 
 #endif

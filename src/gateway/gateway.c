@@ -9,9 +9,14 @@
 
 #include "gateway/worker.h"
 #include "ingress/limits.h"
+#include "store/deadletter_table.h"
+#include "store/inbox_table.h"
 
 #define STOP_TICK_MS 5
 #define REFRESH_MS   1000
+/* Events that are dead letters, known so that a later success drops them. */
+#define FAILED_MAX       100000
+#define FAILED_WINDOW_MS (24 * 3600 * 1000)
 
 struct gateway {
     struct config *config;
@@ -124,6 +129,40 @@ static void warn_without_keys(const struct gateway *g) {
                  LOG_STR("data", g->config->data));
 }
 
+static void restore_failed(void *context, const void *fingerprint) {
+    struct fingerprint f;
+    memcpy(&f, fingerprint, sizeof f);
+    shared_note_failed(context, f);
+}
+
+/* What earlier runs accepted, took in and gave up. */
+static bool restore_events(struct gateway *g, struct error *e) {
+    struct ingress_shared *s = &g->shared;
+    int64_t waiting = 0;
+    struct database *db = store_open_reader(g->store, e);
+    bool good = db != NULL && seen_restore(s->seen, s->replay, e) &&
+                inbox_table_count(db, &waiting, e) &&
+                deadletter_table_each_event(db, FAILED_MAX, restore_failed, s, e);
+    database_close(db);
+    atomic_store(&s->inbox, (uint64_t)waiting);
+    return good;
+}
+
+static bool make_memory(struct gateway *g, struct error *e) {
+    const struct config *c = g->config;
+    struct ingress_shared *s = &g->shared;
+    int64_t window = replay_window_ms(c);
+    unsigned char bytes[16];
+    uint64_t seed;
+    if (!store_seed(g->store, bytes, e))
+        return false;
+    memcpy(&seed, bytes, sizeof seed);
+    s->replay = replay_new(window, c->limits.replay_events, seed);
+    s->failed = replay_new(FAILED_WINDOW_MS, FAILED_MAX, seed);
+    s->seen = seen_new(g->store, window);
+    return restore_events(g, e);
+}
+
 static bool make_shared(struct gateway *g, struct error *e) {
     struct config *c = g->config;
     uint64_t page;
@@ -132,17 +171,17 @@ static bool make_shared(struct gateway *g, struct error *e) {
     struct broker_limits limits = limits_for_broker(c);
     g->shared.config = c;
     g->shared.bundles = &g->bundles;
-    g->shared.broker = broker_new(&limits, page);
+    g->shared.broker = broker_new(&limits, page, g->store);
     g->shared.metrics = metrics_new();
     g->shared.access = access_new(c, g->token_key);
     g->shared.webhooks = webhook_set_new();
-    g->shared.replay = replay_new(replay_window_ms(c), c->limits.replay_events);
+    g->shared.store = g->store;
     g->shared.rates = xcalloc(c->hook_count + 1, sizeof(struct rate *));
     for (size_t i = 0; i < c->hook_count; i++) {
         if (c->hooks[i].rate > 0)
             g->shared.rates[i] = rate_new(c->hooks[i].rate);
     }
-    return true;
+    return make_memory(g, e);
 }
 
 /* What depends on the address that was found. */
@@ -225,6 +264,7 @@ static bool make_workers(struct gateway *g, struct error *e) {
             }
         }
     }
+    g->shared.workers = count;
     while (g->worker_count < count) {
         struct worker *w = worker_new(&g->shared, g->worker_count, count, fds[g->worker_count], e);
         fds[g->worker_count] = -1;
@@ -277,11 +317,13 @@ void gateway_free(struct gateway *g) {
         rate_free(g->shared.rates[i]);
     free(g->shared.rates);
     replay_free(g->shared.replay);
+    replay_free(g->shared.failed);
     control_free(g->shared.control);
     webhook_set_free(g->shared.webhooks);
     access_free(g->shared.access);
     token_key_free(g->token_key);
     store_close(g->store);
+    seen_free(g->shared.seen);
     broker_free(g->shared.broker);
     metrics_free(g->shared.metrics);
     bundle_list_free(&g->bundles);
@@ -388,6 +430,14 @@ static void on_webhooks_changed(void *context) {
         worker_webhooks_changed(g->workers[i]);
 }
 
+static bool start_store(struct gateway *g, struct error *e) {
+    if (!store_start(g->store, e))
+        return false;
+    struct transaction *release = transaction_new(NULL, NULL);
+    inbox_table_release(release);
+    return journal_submit_and_wait(store_journal(g->store), release, e);
+}
+
 bool gateway_run(struct gateway *g, struct error *e) {
     static const int numbers[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
@@ -401,9 +451,9 @@ bool gateway_run(struct gateway *g, struct error *e) {
     g->refresh.data = g;
     uv_timer_start(&g->refresh, on_refresh, REFRESH_MS, REFRESH_MS);
     webhook_set_listen(g->shared.webhooks, on_webhooks_changed, g);
-    bool good = true;
+    bool good = start_store(g, e);
     unsigned started = 0;
-    while (started < g->worker_count && (good = worker_start(g->workers[started], e)))
+    while (good && started < g->worker_count && (good = worker_start(g->workers[started], e)))
         started++;
     if (good) {
         uv_run(&g->loop, UV_RUN_DEFAULT);

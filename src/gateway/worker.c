@@ -17,6 +17,7 @@ struct worker {
     pthread_t thread;
     bool started;
     uv_loop_t loop;
+    uv_prepare_t turn;    /* the end of each turn of the loop */
     uv_async_t mail;      /* the mailbox has news */
     uv_async_t notice;    /* the main thread has */
     uv_async_t webhooks;  /* were changed */
@@ -41,6 +42,11 @@ static void on_mail(uv_async_t *async) {
     mailbox_dispatch(w->mailbox);
 }
 
+static void on_turn(uv_prepare_t *prepare) {
+    struct worker *w = prepare->data;
+    mailbox_flush(w->mailbox);
+}
+
 static void wake(void *context) {
     struct worker *w = context;
     uv_async_send(&w->mail);
@@ -63,10 +69,21 @@ static void on_webhooks(uv_async_t *async) {
 }
 
 static bool idle(const struct worker *w) {
-    return busy(w) == 0 && webhook_sender_idle(w->sender);
+    return busy(w) == 0 && mailbox_pending(w->mailbox) == 0 && webhook_sender_idle(w->sender);
+}
+
+/* What was handed to the disk is awaited: its answers go to what is freed next. */
+static void await_commits(struct worker *w) {
+    while (mailbox_pending(w->mailbox) > 0) {
+        mailbox_flush(w->mailbox);
+        mailbox_dispatch(w->mailbox);
+        usleep(1000);
+    }
 }
 
 static void close_all(struct worker *w) {
+    webhook_sender_save(w->sender);
+    await_commits(w);
     pthread_mutex_lock(&w->lock);
     w->closed = true;
     pthread_mutex_unlock(&w->lock);
@@ -82,6 +99,7 @@ static void close_all(struct worker *w) {
     ingress_free(w->ingress);
     w->ingress = NULL;
     mailbox_dispatch(w->mailbox); /* lets go of what was marked meanwhile */
+    uv_close((uv_handle_t *)&w->turn, NULL);
     uv_close((uv_handle_t *)&w->mail, NULL);
     uv_close((uv_handle_t *)&w->notice, NULL);
     uv_close((uv_handle_t *)&w->webhooks, NULL);
@@ -96,7 +114,8 @@ static void on_tick(uv_timer_t *timer) {
     if (!w->stopping)
         return;
     bool late = clock_mono_ns() >= atomic_load(&w->deadline_ns);
-    if (!late && (in_flight(w) > 0 || !webhook_sender_idle(w->sender)))
+    if (!late &&
+        (in_flight(w) > 0 || mailbox_pending(w->mailbox) > 0 || !webhook_sender_idle(w->sender)))
         return;
     if (late)
         log_warn("stopping although requests are still in flight",
@@ -119,6 +138,9 @@ static void on_notice(uv_async_t *async) {
 
 static void init_handles(struct worker *w) {
     uv_async_init(&w->loop, &w->mail, on_mail);
+    uv_prepare_init(&w->loop, &w->turn);
+    w->turn.data = w;
+    uv_prepare_start(&w->turn, on_turn);
     uv_async_init(&w->loop, &w->notice, on_notice);
     uv_async_init(&w->loop, &w->webhooks, on_webhooks);
     uv_timer_init(&w->loop, &w->tick);
@@ -182,7 +204,7 @@ struct worker *worker_new(struct ingress_shared *shared, unsigned index, unsigne
     uv_loop_init(&w->loop);
     init_handles(w);
     w->mailbox = mailbox_new(shared->broker, wake, w);
-    w->ingress = ingress_new(shared, &w->loop, w->mailbox, e);
+    w->ingress = ingress_new(shared, &w->loop, w->mailbox, index, e);
     if (w->ingress == NULL) {
         close(listen_fd);
         goto fail;
@@ -195,6 +217,7 @@ struct worker *worker_new(struct ingress_shared *shared, unsigned index, unsigne
         .metrics = shared->metrics,
         .config = shared->config,
         .webhooks = shared->webhooks,
+        .persistent = true,
         .worker = index,
         .workers = count,
     };

@@ -25,7 +25,8 @@ __asm__(".section .rodata\n"
         ".previous\n");
 extern const char hookmoon_openapi[], hookmoon_openapi_end[];
 
-static const struct admin_route *const tables[] = {admin_caches, admin_webhooks, admin_keys};
+static const struct admin_route *const tables[] = {admin_caches, admin_webhooks, admin_keys,
+                                                   admin_deadletters};
 
 /* ---- answers ---- */
 

@@ -2,7 +2,8 @@
  * admin: what the files of the admin API share. Internal to ingress/; the worker's thread.
  *
  * A route is a method and a path whose parts "*" stand for names. The operations are in
- * admin_caches.c, admin_webhooks.c and admin_keys.c; src/ingress/openapi.json describes them all.
+ * admin_caches.c, admin_webhooks.c, admin_keys.c and admin_deadletters.c; src/ingress/openapi.json
+ * describes them all.
  */
 #ifndef HOOKMOON_INGRESS_ADMIN_H
 #define HOOKMOON_INGRESS_ADMIN_H
@@ -28,7 +29,8 @@ struct admin_route {
     bool (*run)(struct admin_request *r, struct error *e);
 };
 
-extern const struct admin_route admin_caches[], admin_webhooks[], admin_keys[];
+extern const struct admin_route admin_caches[], admin_webhooks[], admin_keys[],
+    admin_deadletters[];
 
 /* Answers with JSON; takes the reference. */
 void admin_reply(struct admin_request *r, unsigned status, json_t *json);

@@ -9,8 +9,9 @@ static bool list(struct admin_request *r, struct error *e) {
     json_t *array = json_array();
     (void)e;
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, json_pack("{s:s, s:b, s:I}", "name", caches[i].name,
-                                               "configured", caches[i].configured, "topics",
+        json_array_append_new(array, json_pack("{s:s, s:b, s:s, s:I}", "name", caches[i].name,
+                                               "configured", caches[i].configured, "durability",
+                                               caches[i].durable ? "disk" : "memory", "topics",
                                                (json_int_t)caches[i].topics));
     cache_list_free(caches, count);
     admin_reply(r, 200, json_pack("{s:o}", "caches", array));
@@ -18,11 +19,17 @@ static bool list(struct admin_request *r, struct error *e) {
 }
 
 static bool create(struct admin_request *r, struct error *e) {
-    const char *name;
+    const char *name, *durability = NULL;
     if (!members_string(r->body, "name", true, &name, e) ||
-        !control_create_cache(r->control, name, e))
+        !members_string(r->body, "durability", false, &durability, e))
         return false;
-    admin_reply(r, 201, json_pack("{s:s}", "name", name));
+    bool memory = durability != NULL && strcmp(durability, "memory") == 0;
+    if (durability != NULL && !memory && strcmp(durability, "disk") != 0)
+        return error_set(e, ERROR_INVALID, "durability must be \"disk\" or \"memory\"");
+    if (!control_create_cache(r->control, name, !memory, e))
+        return false;
+    admin_reply(r, 201,
+                json_pack("{s:s, s:s}", "name", name, "durability", memory ? "memory" : "disk"));
     return true;
 }
 
@@ -40,7 +47,7 @@ static bool flush(struct admin_request *r, struct error *e) {
     return true;
 }
 
-static const char *const members[] = {"name", NULL};
+static const char *const members[] = {"name", "durability", NULL};
 
 const struct admin_route admin_caches[] = {
     {"GET", "/admin/caches", NULL, list},

@@ -16,6 +16,8 @@ void frame_item_member(struct buffer *b, const struct item *item) {
         buffer_add_char(b, '"');
     }
     buffer_add_char(b, '}');
+    buffer_add_string(b, ",\"timestamp\":");
+    buffer_add_u64(b, (uint64_t)item->timestamp_ms);
     if (item->publisher_id[0] != '\0') {
         buffer_add_string(b, ",\"publisher_id\":");
         buffer_add_json_string(b, item->publisher_id, strlen(item->publisher_id));

@@ -1,37 +1,21 @@
 /*
- * POST /hooks/{bundle}[/{hook}]: authenticate, decode, run the script, publish what it asks for.
+ * POST /hooks/{bundle}[/{hook}]: authenticates and decodes; hook_job.c does the rest.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "ingress/event.h"
-#include "ingress/hook_table.h"
+#include "ingress/hook_job.h"
 #include "ingress/reply.h"
-
-#define LOG_LINES_PER_SECOND 50
 
 static const char prefix[] = "/hooks/";
 static const char signature_header[] = "momento-signature";
 
 /* ---- refusals ---- */
 
-/* True when another line may be written this second. */
-static bool may_log(struct hook_table *t) {
-    uint64_t second = clock_mono_ns() / 1000000000u;
-    if (second != t->log_second) {
-        if (t->log_lines > LOG_LINES_PER_SECOND)
-            log_warn("more hook requests were refused, repeated or failed than are logged",
-                     LOG_INT("not_logged", t->log_lines - LOG_LINES_PER_SECOND));
-        t->log_second = second;
-        t->log_lines = 0;
-    }
-    return ++t->log_lines <= LOG_LINES_PER_SECOND;
-}
-
 /* `why` goes to the log alone, so it may say more than the sender is told. */
 static void log_refusal(struct ingress *in, const struct http_request *r, const struct hook *h,
                         const char *why) {
-    if (may_log(in->hooks))
+    if (hook_may_log(in->hooks))
         log_warn("hook refused", LOG_STR("hook", h->name), LOG_STR("why", why),
                  LOG_STR("request", http_request_id(r)));
 }
@@ -117,114 +101,6 @@ static bool is_timely(const struct hook *h, const struct event *ev, struct error
     return true;
 }
 
-/* ---- the script ---- */
-
-static void each_header(const void *source, http_each *each, void *context) {
-    http_request_each_header(source, each, context);
-}
-
-static void each_argument(const void *source, http_each *each, void *context) {
-    http_request_each_argument(source, each, context);
-}
-
-static void log_script_error(struct ingress *in, const struct http_request *r, const struct hook *h,
-                             const struct error *e, const char *traceback) {
-    if (!may_log(in->hooks))
-        return;
-    log_error("script failed, nothing was published", LOG_STR("hook", h->name),
-              LOG_STR("error", e->message), LOG_STR("traceback", traceback),
-              LOG_STR("request", http_request_id(r)));
-}
-
-/* Runs the script and publishes; how many messages, or -1 and `e` is what the sender is told. */
-static int run(struct ingress *in, struct http_request *r, struct hook *h, const struct event *ev,
-               struct error *e) {
-    struct hook_bundle *b = h->bundle;
-    struct error why;
-    struct script *script = hook_script(in->hooks, b, &why);
-    if (script == NULL) {
-        log_script_error(in, r, h, &why, "");
-        error_set(e, ERROR_INTERNAL, "the script does not load; the log has more (request %s)",
-                  http_request_id(r));
-        return -1;
-    }
-    struct script_request request = {
-        .id = http_request_id(r),
-        .method = http_request_method(r),
-        .path = http_request_path(r),
-        .hook = h->part,
-        .each_header = each_header,
-        .each_argument = each_argument,
-        .source = r,
-    };
-    request.body = http_request_body(r, &request.body_length);
-    struct script_outcome outcome;
-    bool good = script_run(script, ev, &request, &outcome, &why);
-    histogram_observe_ns(b->duration, outcome.duration_ns);
-    metric_set(b->memory, (int64_t)script_memory(script));
-    if (!good) {
-        log_script_error(in, r, h, &why, script_traceback(script));
-        error_set(e, ERROR_INTERNAL, "the script failed; the log has more (request %s)",
-                  http_request_id(r));
-        return -1;
-    }
-    if (!broker_publish(in->shared->broker, outcome.publishes, outcome.publish_count, &why)) {
-        log_script_error(in, r, h, &why, "");
-        bool full = why.code == ERROR_LIMIT || why.code == ERROR_UNAVAILABLE;
-        error_set(e, full ? ERROR_UNAVAILABLE : ERROR_INTERNAL,
-                  "what the script published was refused; the log has more (request %s)",
-                  http_request_id(r));
-        return -1;
-    }
-    return (int)outcome.publish_count;
-}
-
-static void run_once(struct ingress *in, struct http_request *r, struct hook *h,
-                     const struct event *ev) {
-    struct replay *replay = in->shared->replay;
-    struct fingerprint f = replay_fingerprint(replay, h->name, ev);
-    struct error e;
-    switch (replay_begin(replay, f, clock_mono_ns())) {
-    case REPLAY_DONE:
-        if (may_log(in->hooks))
-            log_info("event was accepted before and is not run again", LOG_STR("hook", h->name),
-                     LOG_STR("request", http_request_id(r)));
-        reply_json(r, 200, "{\"duplicate\":true}\n");
-        return;
-    case REPLAY_RUNNING:
-        error_set(&e, ERROR_UNAVAILABLE, "the same event is being processed this moment");
-        refuse(in, r, h, &e);
-        return;
-    case REPLAY_FULL:
-        error_set(&e, ERROR_UNAVAILABLE,
-                  "more events arrive than can be remembered (limits.replay_events)");
-        refuse(in, r, h, &e);
-        return;
-    case REPLAY_NEW:
-        break;
-    }
-    int published = run(in, r, h, ev, &e);
-    if (published < 0) {
-        replay_forget(replay, f);
-        reply_error(r, &e);
-        return;
-    }
-    replay_done(replay, f);
-    struct buffer *answer = &in->answer;
-    buffer_clear(answer);
-    buffer_add_string(answer, "{\"published\":");
-    buffer_add_u64(answer, (uint64_t)published);
-    buffer_add_string(answer, "}\n");
-    reply_json(r, 200, answer->data);
-    if (log_enabled(LOG_DEBUG)) {
-        /* Of the publish that made a gateway call us; the sender's word, so not our own id. */
-        const char *cause = http_request_header(r, "X-Request-Id");
-        log_debug("hook accepted", LOG_STR("hook", h->name), LOG_INT("published", published),
-                  LOG_STR("request", http_request_id(r)),
-                  LOG_STR("caused_by", cause != NULL ? cause : ""));
-    }
-}
-
 void hook_request(struct ingress *in, struct http_request *r) {
     struct hook *h = http_request_data(r);
     struct error e;
@@ -257,7 +133,7 @@ void hook_request(struct ingress *in, struct http_request *r) {
         return;
     }
     if (is_timely(h, &ev, &e))
-        run_once(in, r, h, &ev);
+        hook_job_start(in, r, h, &ev);
     else
         refuse(in, r, h, &e);
     event_clear(&ev);

@@ -97,6 +97,8 @@ static bool add_hook(struct hook_table *t, struct hook_bundle *b, const char *pa
     h->max_age_ms = settings->max_age_ms;
     h->max_future_ms = settings->max_future_ms;
     h->body_bytes = settings->body_bytes > 0 ? settings->body_bytes : c->limits.body_bytes;
+    h->received = settings->received;
+    h->retries = settings->retries;
     h->rate = own != NULL ? shared->rates[own - c->hooks] : NULL;
     register_metrics(h, shared->metrics);
     return add_own_signers(h, own, e);

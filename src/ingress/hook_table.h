@@ -38,16 +38,20 @@ struct hook {
     int64_t max_age_ms;
     int64_t max_future_ms;
     size_t body_bytes;
+    bool received;    /* it is acknowledged before its script runs */
+    unsigned retries; /* of the script, then */
     struct rate *rate;
     struct metric *outcomes[HOOK_OUTCOMES];
 };
+
+/* A line of the log per refusal would let a flood fill the disk: so many a second. */
+#define HOOK_LOG_LINES 50
 
 struct hook_table {
     struct ingress *ingress;
     struct hook *hooks;
     struct hook_bundle *bundles;
     uint64_t webhooks_version; /* of the webhooks that the hooks follow */
-    /* A line of the log per refusal would let a flood fill the disk: so many a second. */
     uint64_t log_second;
     unsigned log_lines;
 };

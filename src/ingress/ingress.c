@@ -90,8 +90,10 @@ static void on_heartbeat(uv_timer_t *timer) {
 }
 
 static void on_check(uv_timer_t *timer) {
-    subscribe_check(timer->data);
-    socket_check(timer->data);
+    struct ingress *in = timer->data;
+    subscribe_check(in);
+    socket_check(in);
+    mailbox_retry(in->mailbox);
 }
 
 static void register_metrics(struct ingress *in) {
@@ -108,11 +110,12 @@ static void register_metrics(struct ingress *in) {
 }
 
 struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop, struct mailbox *mailbox,
-                            struct error *e) {
+                            unsigned index, struct error *e) {
     struct ingress *in = xcalloc(1, sizeof *in);
     in->shared = shared;
     in->loop = loop;
     in->mailbox = mailbox;
+    in->index = index;
     in->hooks = hook_table_new(in, e);
     if (in->hooks == NULL) {
         free(in);
@@ -127,6 +130,7 @@ struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop, stru
     uv_timer_init(loop, &in->check);
     in->check.data = in;
     uv_timer_start(&in->check, on_check, CHECK_MS, CHECK_MS);
+    inbox_start(in);
     in->websockets = socket_server_new(in);
     in->rpc = rpc_new(shared, loop, mailbox);
     return in;
@@ -158,6 +162,7 @@ void ingress_free(struct ingress *in) {
     buffer_free(&in->answer);
     websocket_server_free(in->websockets);
     rpc_free(in->rpc);
+    uv_close((uv_handle_t *)&in->inbox, NULL);
     uv_close((uv_handle_t *)&in->check, NULL);
     uv_close((uv_handle_t *)&in->heartbeat, on_closed); /* closed last, as they close in order */
 }

@@ -12,8 +12,9 @@
 
 struct ingress;
 
+/* `index` is the worker's. */
 struct ingress *ingress_new(struct ingress_shared *shared, uv_loop_t *loop, struct mailbox *mailbox,
-                            struct error *e);
+                            unsigned index, struct error *e);
 /* What the worker's HTTP servers call. */
 struct http_handler ingress_handler(struct ingress *in);
 struct h2_handler ingress_h2_handler(struct ingress *in);

@@ -24,6 +24,9 @@ struct ingress {
     struct websocket_server *websockets;
     struct client *clients; /* WebSockets */
     struct buffer answer;   /* of the hook that is being answered; kept, as each one needs it */
+    unsigned index;         /* the worker's */
+    unsigned inbox_running; /* events of the inbox whose run is not yet committed */
+    uv_timer_t inbox;
     uv_timer_t heartbeat;
     uv_timer_t check; /* of the subscribers' keys, each second */
     struct rpc *rpc;
@@ -40,6 +43,9 @@ struct hook_table *hook_table_new(struct ingress *in, struct error *e);
 void hook_table_free(struct hook_table *t);
 size_t hook_headers(struct ingress *in, struct http_request *r);
 void hook_request(struct ingress *in, struct http_request *r);
+
+/* inbox.c: from now on, what waits there is run. */
+void inbox_start(struct ingress *in);
 
 /* topics.c: /topics/{cache}/{topic} */
 size_t topics_headers(struct ingress *in, struct http_request *r);

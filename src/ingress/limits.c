@@ -7,6 +7,7 @@ struct broker_limits limits_for_broker(const struct config *c) {
         .retained_items = c->limits.retained_items,
         .retained_bytes = c->limits.retained_bytes,
         .message_bytes = c->limits.message_bytes,
+        .backlog = c->limits.webhook_backlog,
     };
 }
 

@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include <openssl/rand.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -29,15 +28,15 @@ struct shard {
 struct replay {
     uint64_t window_ns;
     size_t max_entries; /* per shard and window */
-    uint64_t seed;      /* secret, so that nobody can aim at a collision */
+    uint64_t seed;
     struct shard shards[SHARDS];
 };
 
-struct replay *replay_new(int64_t window_ms, size_t max_entries) {
+struct replay *replay_new(int64_t window_ms, size_t max_entries, uint64_t seed) {
     struct replay *r = xcalloc(1, sizeof *r);
     r->window_ns = (uint64_t)window_ms * 1000000u;
     r->max_entries = max_entries / SHARDS + 1;
-    RAND_bytes((unsigned char *)&r->seed, sizeof r->seed);
+    r->seed = seed;
     for (size_t i = 0; i < SHARDS; i++)
         pthread_mutex_init(&r->shards[i].lock, NULL);
     return r;
@@ -131,6 +130,12 @@ static void turn(struct replay *r, struct shard *s, uint64_t now_ns) {
     s->since_ns = now_ns;
 }
 
+static struct fingerprint digest(const XXH3_state_t *state) {
+    XXH128_hash_t hash = XXH3_128bits_digest(state);
+    /* The lowest bit of b says that it is done; a is never 0, as an empty entry's is. */
+    return (struct fingerprint){hash.low64 | 1ull << 63, hash.high64 & ~1ull};
+}
+
 struct fingerprint replay_fingerprint(const struct replay *r, const char *hook,
                                       const struct event *ev) {
     const char *parts[] = {hook, ev->cache, ev->topic, ev->token_id, ev->text};
@@ -141,9 +146,16 @@ struct fingerprint replay_fingerprint(const struct replay *r, const char *hook,
         XXH3_128bits_update(&state, parts[i], strlen(parts[i]) + 1);
     XXH3_128bits_update(&state, &ev->event_timestamp, sizeof ev->event_timestamp);
     XXH3_128bits_update(&state, &ev->sequence_number, sizeof ev->sequence_number);
-    XXH128_hash_t hash = XXH3_128bits_digest(&state);
-    /* The lowest bit of b says that it is done; a is never 0, as an empty entry's is. */
-    return (struct fingerprint){hash.low64 | 1ull << 63, hash.high64 & ~1ull};
+    return digest(&state);
+}
+
+struct fingerprint replay_fingerprint_id(const struct replay *r, const char *hook, const char *id) {
+    XXH3_state_t state;
+    XXH3_INITSTATE(&state);
+    XXH3_128bits_reset_withSeed(&state, r->seed + 1); /* no event has one of these */
+    XXH3_128bits_update(&state, hook, strlen(hook) + 1);
+    XXH3_128bits_update(&state, id, strlen(id));
+    return digest(&state);
 }
 
 enum replay_answer replay_begin(struct replay *r, struct fingerprint f, uint64_t now_ns) {
@@ -162,6 +174,19 @@ enum replay_answer replay_begin(struct replay *r, struct fingerprint f, uint64_t
         set_add(&s->now, f);
     pthread_mutex_unlock(&s->lock);
     return answer;
+}
+
+void replay_restore(struct replay *r, struct fingerprint f, uint64_t now_ns) {
+    if (replay_begin(r, f, now_ns) == REPLAY_NEW)
+        replay_done(r, f);
+}
+
+bool replay_knows(struct replay *r, struct fingerprint f) {
+    struct shard *s = shard_of(r, f);
+    pthread_mutex_lock(&s->lock);
+    bool known = set_find(&s->now, f) != NULL || set_find(&s->before, f) != NULL;
+    pthread_mutex_unlock(&s->lock);
+    return known;
 }
 
 void replay_done(struct replay *r, struct fingerprint f) {

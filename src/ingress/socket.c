@@ -44,6 +44,7 @@ struct client {
     uint64_t since_ms;
     struct feed *feeds;
     struct feed *ready; /* whose turn comes, in order */
+    struct pending *pending;
     char request[REQUEST_ID_SIZE];
 };
 
@@ -179,27 +180,63 @@ static bool check_names(const struct client *c, const struct socket_message *m, 
     return topic_defect == NULL || error_set(e, ERROR_INVALID, "the topic name %s", topic_defect);
 }
 
+/* A publish that waits for its commit; the socket may be gone before. */
+struct pending {
+    struct pending *next, *prev;
+    struct client *client; /* NULL: it is gone */
+    char *id;              /* as JSON */
+};
+
+static struct pending *pending_new(struct client *c, const char *id) {
+    struct pending *p = xcalloc(1, sizeof *p);
+    p->client = c;
+    p->id = id != NULL ? xstrdup(id) : NULL;
+    DL_APPEND(c->pending, p);
+    return p;
+}
+
+static void pending_free(struct pending *p) {
+    if (p->client != NULL)
+        DL_DELETE(p->client->pending, p);
+    free(p->id);
+    free(p);
+}
+
+static void on_published(void *context, const struct error *e) {
+    struct pending *p = context;
+    struct client *c = p->client;
+    if (c != NULL) {
+        metric_add(e == NULL ? c->ingress->publish_ok : c->ingress->publish_refused, 1);
+        if (e == NULL)
+            say(c, "published", p->id);
+        else
+            say_error(c, "error", p->id, e);
+    }
+    pending_free(p);
+}
+
 static bool publish(struct client *c, const struct socket_message *m, struct error *e) {
     struct ingress *in = c->ingress;
     if (!check_names(c, m, ROLE_PUBLISH, e))
         return false;
     if (ingress_phase(in) != PHASE_RUNNING)
         return error_set(e, ERROR_UNAVAILABLE, "the gateway is stopping");
+    log_debug("publishing", LOG_STR("cache", m->cache), LOG_STR("topic", m->topic),
+              LOG_STR("request", c->request));
     struct item *item = item_new(m->kind, m->value, m->length, c->who->id, c->request);
-    bool good =
-        broker_publish(in->shared->broker, &(struct publish){m->cache, m->topic, item}, 1, e);
+    struct pending *p = pending_new(c, m->id);
+    bool good = broker_publish(in->mailbox, &(struct publish){m->cache, m->topic, item}, 1,
+                               on_published, p, e);
     item_unref(item);
+    if (!good)
+        pending_free(p);
     return good;
 }
 
 static bool on_publish(struct client *c, const struct socket_message *m, struct error *e) {
     bool good = publish(c, m, e);
-    metric_add(good ? c->ingress->publish_ok : c->ingress->publish_refused, 1);
-    if (good) {
-        log_debug("published", LOG_STR("cache", m->cache), LOG_STR("topic", m->topic),
-                  LOG_STR("request", c->request));
-        say(c, "published", m->id);
-    }
+    if (!good)
+        metric_add(c->ingress->publish_refused, 1);
     return good;
 }
 
@@ -308,6 +345,11 @@ static void on_closed(struct websocket *w) {
     struct feed *f, *next;
     HASH_ITER(hh, c->feeds, f, next)
     feed_close(f);
+    struct pending *p, *next_pending;
+    DL_FOREACH_SAFE(c->pending, p, next_pending) {
+        DL_DELETE(c->pending, p);
+        p->client = NULL;
+    }
     log_debug("socket closed", LOG_STR("request", c->request));
     DL_DELETE(c->ingress->clients, c);
     identity_unref(c->who);

@@ -54,6 +54,36 @@ static struct identity *check(struct ingress *in, struct http_request *r, enum r
     return NULL;
 }
 
+/* A publish that waits for its commit; the client may be gone before. */
+struct pending {
+    struct ingress *ingress;
+    struct http_request *request; /* NULL: it is gone */
+};
+
+static void on_gone(struct http_request *r, void *data) {
+    (void)r;
+    ((struct pending *)data)->request = NULL;
+}
+
+static void answer(struct ingress *in, struct http_request *r, const struct error *e) {
+    metric_add(e == NULL ? in->publish_ok : in->publish_refused, 1);
+    log_debug(e == NULL ? "published" : "publish refused",
+              LOG_STR("why", e != NULL ? e->message : ""), LOG_STR("request", http_request_id(r)));
+    if (e == NULL)
+        http_request_reply(r, 204, NULL, NULL, 0);
+    else
+        reply_error(r, e);
+}
+
+static void on_published(void *context, const struct error *e) {
+    struct pending *p = context;
+    if (p->request != NULL) {
+        http_request_set_data(p->request, NULL, NULL);
+        answer(p->ingress, p->request, e);
+    }
+    free(p);
+}
+
 static bool publish(struct ingress *in, struct http_request *r, const char *cache,
                     const char *topic, const char *id, struct error *e) {
     size_t length;
@@ -67,8 +97,18 @@ static bool publish(struct ingress *in, struct http_request *r, const char *cach
         return error_set(e, ERROR_UNAVAILABLE, "the gateway is stopping");
     struct item *item =
         item_new(binary ? ITEM_BINARY : ITEM_TEXT, value, length, id, http_request_id(r));
-    bool good = broker_publish(in->shared->broker, &(struct publish){cache, topic, item}, 1, e);
+    struct pending *p = xcalloc(1, sizeof *p);
+    p->ingress = in;
+    p->request = r;
+    http_request_set_data(r, p, on_gone);
+    http_request_answers_soon(r);
+    bool good =
+        broker_publish(in->mailbox, &(struct publish){cache, topic, item}, 1, on_published, p, e);
     item_unref(item);
+    if (!good) {
+        http_request_set_data(r, NULL, NULL);
+        free(p);
+    }
     return good;
 }
 
@@ -76,18 +116,9 @@ static void publish_request(struct ingress *in, struct http_request *r, const ch
                             const char *topic) {
     struct error e = {0};
     struct identity *who = check(in, r, ROLE_PUBLISH, cache, topic, &e);
-    bool good = who != NULL && publish(in, r, cache, topic, who->id, &e);
+    if (who == NULL || !publish(in, r, cache, topic, who->id, &e))
+        answer(in, r, &e);
     identity_unref(who);
-    if (good) {
-        metric_add(in->publish_ok, 1);
-        log_debug("published", LOG_STR("cache", cache), LOG_STR("topic", topic),
-                  LOG_STR("request", http_request_id(r)));
-        http_request_reply(r, 204, NULL, NULL, 0);
-        return;
-    }
-    metric_add(in->publish_refused, 1);
-    log_debug("publish refused", LOG_STR("why", e.message), LOG_STR("request", http_request_id(r)));
-    reply_error(r, &e);
 }
 
 void topics_request(struct ingress *in, struct http_request *r) {

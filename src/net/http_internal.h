@@ -46,6 +46,7 @@ struct http_request {
     enum request_state state;
     bool in_handler; /* MHD is calling us: queue at once, do not resume */
     bool suspended;
+    bool soon; /* see http_request_answers_soon */
     struct buffer body;
     size_t body_limit;
     uint64_t started_ms;         /* of the loop's clock */

@@ -225,7 +225,12 @@ void http_request_watch(struct http_request *r, int events) {
 void http_request_suspend(struct http_request *r) {
     MHD_suspend_connection(r->connection);
     r->suspended = true;
-    http_request_watch(r, 0);
+    if (!r->soon)
+        http_request_watch(r, 0);
+}
+
+void http_request_answers_soon(struct http_request *r) {
+    r->soon = true;
 }
 
 void http_request_resume(struct http_request *r) {
@@ -242,6 +247,8 @@ void http_requests_expire(struct http_server *s, uint64_t now_ms) {
     uint64_t limit = (uint64_t)s->limits.request_timeout_ms;
     struct http_request *r, *next;
     DL_FOREACH_SAFE(s->requests, r, next) {
+        if (r->suspended && r->watch == NULL) /* it was not soon */
+            http_request_watch(r, 0);
         if (now_ms - r->started_ms < limit || r->suspended)
             continue;
         bool refused = r->state == REQUEST_REPLIED && r->response != NULL; /* before its body */

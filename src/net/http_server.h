@@ -72,6 +72,9 @@ void http_request_set_data(struct http_request *r, void *data,
                            void (*gone)(struct http_request *, void *data));
 void *http_request_data(const struct http_request *r);
 
+/* The answer comes in a moment: until then it costs more to watch for the client's going than to
+ * answer one that is gone. From within on_request. */
+void http_request_answers_soon(struct http_request *r);
 /* A header for the answer, to be set before it. */
 void http_request_set_header(struct http_request *r, const char *name, const char *value);
 /* Answers; `type` may be NULL when there is no body. The bytes are copied. */

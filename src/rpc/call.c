@@ -45,9 +45,29 @@ struct call *call_new(struct rpc *r, const struct call_transport *transport, voi
     return c;
 }
 
+struct call_wait {
+    struct call *call;
+};
+
+struct call_wait *call_wait_begin(struct call *c) {
+    c->wait = xcalloc(1, sizeof *c->wait);
+    c->wait->call = c;
+    return c->wait;
+}
+
+struct call *call_wait_end(struct call_wait *wait) {
+    struct call *c = wait->call;
+    if (c != NULL)
+        c->wait = NULL;
+    free(wait);
+    return c;
+}
+
 void call_free(struct call *c, bool cancelled) {
     if (c == NULL)
         return;
+    if (c->wait != NULL)
+        c->wait->call = NULL;
     if (c->watch != NULL)
         watch_close(c->watch, cancelled);
     if (c->method != NULL)

@@ -64,6 +64,7 @@ struct call {
     enum rpc_status status;
     char *status_message; /* NULL: none */
     const char *status_detail;
+    struct call_wait *wait;       /* it is answered once something is committed */
     struct watch *watch;          /* a subscription's */
     struct heal_list **cancelled; /* of its connection; NULL: the transport has none */
 };
@@ -89,6 +90,10 @@ void call_reply(struct call *c, const ProtobufCMessage *message);
 /* Ends it with an error, before or after the headers went out. */
 void call_fail(struct call *c, const struct error *e);
 void call_end(struct call *c, enum rpc_status status, const char *message, const char *detail);
+
+/* For an answer that comes later: `call_wait_end` gives the call back, NULL when it is gone. */
+struct call_wait *call_wait_begin(struct call *c);
+struct call *call_wait_end(struct call_wait *wait);
 
 /* Hangs up once everything that was published so far is sent. */
 void call_finish(struct call *c);

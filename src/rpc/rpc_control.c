@@ -21,8 +21,12 @@ static bool with_cache(struct call *c, const uint8_t *message, size_t length,
     return good;
 }
 
+static bool create_durable(struct control *c, const char *name, struct error *e) {
+    return control_create_cache(c, name, true, e);
+}
+
 static bool create(struct call *c, const uint8_t *message, size_t length, struct error *e) {
-    return with_cache(c, message, length, control_create_cache, e);
+    return with_cache(c, message, length, create_durable, e);
 }
 
 static bool delete (struct call *c, const uint8_t *message, size_t length, struct error *e) {

@@ -21,6 +21,16 @@ static struct item *make_item(const struct call *c, const Hookmoon__TopicValue *
                     c->id);
 }
 
+/* A publish that waits for its commit; the call may be gone before. */
+static void on_published(void *context, const struct error *e) {
+    struct call_wait *wait = context;
+    struct call *c = call_wait_end(wait);
+    if (c != NULL && e == NULL)
+        call_reply(c, NULL);
+    else if (c != NULL)
+        call_fail(c, e);
+}
+
 static bool publish_item(struct call *c, const char *cache, const char *topic, struct item *item,
                          struct error *e) {
     const struct ingress_shared *shared = c->rpc->shared;
@@ -31,7 +41,12 @@ static bool publish_item(struct call *c, const char *cache, const char *topic, s
         return error_set(e, ERROR_TOO_LARGE,
                          "request limit exceeded: the value has %zu bytes, %zu are allowed",
                          item->length, shared->config->limits.message_bytes);
-    return broker_publish(shared->broker, &(struct publish){cache, topic, item}, 1, e);
+    struct call_wait *wait = call_wait_begin(c);
+    if (broker_publish(c->rpc->mailbox, &(struct publish){cache, topic, item}, 1, on_published,
+                       wait, e))
+        return true;
+    call_wait_end(wait);
+    return false;
 }
 
 static bool publish(struct call *c, const uint8_t *message, size_t length, struct error *e) {
@@ -42,13 +57,11 @@ static bool publish(struct call *c, const uint8_t *message, size_t length, struc
     bool good = m != NULL && call_name(cache, &m->cache_name, "cache", e) &&
                 call_name(topic, &m->topic, "topic", e) &&
                 identity_may(c->identity, ROLE_PUBLISH, cache, topic, e) &&
-                (item = make_item(c, m->value, e)) != NULL &&
-                publish_item(c, cache, topic, item, e);
-    if (good) {
-        log_debug("published", LOG_STR("cache", cache), LOG_STR("topic", topic),
+                (item = make_item(c, m->value, e)) != NULL;
+    if (good)
+        log_debug("publishing", LOG_STR("cache", cache), LOG_STR("topic", topic),
                   LOG_STR("request", c->id));
-        call_reply(c, NULL);
-    }
+    good = good && publish_item(c, cache, topic, item, e);
     item_unref(item);
     call_drop(m);
     return good;

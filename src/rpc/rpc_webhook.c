@@ -43,7 +43,7 @@ static bool put_webhook(struct call *c, const Hookmoon__Webhook *given, struct e
     if (url == NULL)
         return false;
     struct webhook_entry *w =
-        control_put_webhook(c->rpc->shared->control, n.cache, n.webhook, topic, url, e);
+        control_put_webhook(c->rpc->shared->control, n.cache, n.webhook, topic, url, NULL, e);
     free(url);
     if (w == NULL)
         return false;

@@ -40,6 +40,7 @@ enum rpc_status rpc_status_of(const struct error *e) {
     case ERROR_TOO_LARGE:
     case ERROR_LIMIT:
     case ERROR_SUBSCRIBERS:
+    case ERROR_STORAGE:
         return RPC_RESOURCE_EXHAUSTED;
     case ERROR_PRECONDITION:
         return RPC_FAILED_PRECONDITION;

@@ -3,101 +3,42 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <sqlite3.h>
+#include <openssl/rand.h>
 
-#define BUSY_MS 5000
+#include "store/deadletter_table.h"
+#include "store/outbox_table.h"
+#include "store/schema.h"
 
-/* Version 1 of the schema; a later version adds to it under another user_version. */
-static const char schema[] =
-    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS caches (name TEXT PRIMARY KEY) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS webhooks ("
-    "  cache TEXT, name TEXT, topic TEXT NOT NULL, url TEXT NOT NULL, secret TEXT NOT NULL,"
-    "  previous_secret TEXT, previous_until INTEGER, PRIMARY KEY (cache, name)) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS keys ("
-    "  serial TEXT PRIMARY KEY, id TEXT NOT NULL, description TEXT NOT NULL,"
-    "  rights TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS revoked ("
-    "  serial TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;"
-    "PRAGMA user_version = 1;";
+#define QUEUE_BYTES (64 * 1024 * 1024)
+/* How long a start waits for the check of a database that was not closed; it goes on beside. */
+#define CHECK_WAIT_MS 300
+
+/* More than these, or older ones, are dropped. */
+#define DEADLETTERS_MAX    100000
+#define DEADLETTERS_AGE_MS (30 * 86400000LL)
+/* Pages that are given back to the file system at once. */
+#define VACUUM_PAGES 64
 
 struct store {
-    sqlite3 *db;
+    struct journal_client client; /* first: what the journal hands back is this */
     char *path;
     int lock_fd; /* -1: not held */
     pthread_mutex_t lock;
+    struct database *db; /* for reading, and for writing until the journal does; under the lock */
+    struct journal *journal; /* NULL: not exclusive */
+    bool started;
     int64_t data_version;
+    pthread_t check;
+    bool checking;
+    _Atomic bool checked, damaged, closing;
+    struct error damage; /* set before `damaged` */
 };
-
-static bool fail(const struct store *s, struct error *e) {
-    return error_set(e, ERROR_UNAVAILABLE, "%s: %s", s->path, sqlite3_errmsg(s->db));
-}
-
-/* ---- statements ---- */
-
-/* Prepares `sql` and binds `format`: 's' a string (may be NULL), 'i' an int64_t. */
-static sqlite3_stmt *prepare(struct store *s, struct error *e, const char *sql, const char *format,
-                             va_list args) {
-    sqlite3_stmt *statement = NULL;
-    int result = sqlite3_prepare_v2(s->db, sql, -1, &statement, NULL);
-    for (int i = 0; result == SQLITE_OK && format[i] != '\0'; i++)
-        result = format[i] == 's' ? sqlite3_bind_text(statement, i + 1, va_arg(args, const char *),
-                                                      -1, SQLITE_STATIC)
-                                  : sqlite3_bind_int64(statement, i + 1, va_arg(args, int64_t));
-    if (result == SQLITE_OK)
-        return statement;
-    fail(s, e);
-    sqlite3_finalize(statement);
-    return NULL;
-}
-
-/* Runs one that returns nothing; `*changes` (may be NULL) is how many rows it touched. */
-static bool run(struct store *s, struct error *e, int *changes, const char *sql, const char *format,
-                ...) {
-    va_list args;
-    va_start(args, format);
-    sqlite3_stmt *statement = prepare(s, e, sql, format, args);
-    va_end(args);
-    if (statement == NULL)
-        return false;
-    bool good = sqlite3_step(statement) == SQLITE_DONE || fail(s, e);
-    if (good && changes != NULL)
-        *changes = sqlite3_changes(s->db);
-    sqlite3_finalize(statement);
-    return good;
-}
-
-typedef void each_row(sqlite3_stmt *row, void *context);
-
-static bool query(struct store *s, struct error *e, each_row *each, void *context, const char *sql,
-                  const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    sqlite3_stmt *statement = prepare(s, e, sql, format, args);
-    va_end(args);
-    if (statement == NULL)
-        return false;
-    int result;
-    while ((result = sqlite3_step(statement)) == SQLITE_ROW)
-        each(statement, context);
-    bool good = result == SQLITE_DONE || fail(s, e);
-    sqlite3_finalize(statement);
-    return good;
-}
-
-static const char *text(sqlite3_stmt *row, int column) {
-    return (const char *)sqlite3_column_text(row, column);
-}
-
-static void read_number(sqlite3_stmt *row, void *context) {
-    *(int64_t *)context = sqlite3_column_int64(row, 0);
-}
 
 /* ---- opening ---- */
 
@@ -123,44 +64,144 @@ static bool take_lock(struct store *s, const char *dir, struct error *e) {
     return good;
 }
 
-static bool open_database(struct store *s, struct error *e) {
-    static const char settings[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                                   "PRAGMA trusted_schema = OFF;";
+static struct database *open_writer(const struct store *s, struct error *e) {
     mode_t before = umask(077); /* it holds secrets */
-    int result = sqlite3_open_v2(
-        s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    if (result == SQLITE_OK) {
-        sqlite3_busy_timeout(s->db, BUSY_MS);
-        result = sqlite3_exec(s->db, settings, NULL, NULL, NULL);
+    struct database *db = database_open(s->path, DATABASE_WRITE, e);
+    if (db != NULL && !schema_prepare(db, e)) {
+        database_close(db);
+        db = NULL;
     }
-    int64_t version = 0;
-    bool good = (result == SQLITE_OK || fail(s, e)) &&
-                query(s, e, read_number, &version, "PRAGMA user_version", "");
-    if (good && version > 1)
-        good = error_set(e, ERROR_UNAVAILABLE, "%s was written by a newer hookmoon", s->path);
-    if (good && version == 0)
-        good = sqlite3_exec(s->db, schema, NULL, NULL, NULL) == SQLITE_OK || fail(s, e);
     umask(before);
-    return good;
+    return db;
+}
+
+struct database *store_open_reader(const struct store *s, struct error *e) {
+    struct database *db = database_open(s->path, DATABASE_READ, e);
+    if (db != NULL && schema_check(db, e))
+        return db;
+    database_close(db);
+    return NULL;
+}
+
+/* ---- the check after an unclean stop ---- */
+
+static bool read_verdict(sqlite3_stmt *row, void *context) {
+    buffer_add_string(context, row_text(row, 0));
+    return false;
+}
+
+static int may_go_on(void *context) {
+    return atomic_load(&((struct store *)context)->closing);
+}
+
+static void *run_check(void *context) {
+    struct store *s = context;
+    struct buffer verdict = {0};
+    struct error e;
+    struct database *db = store_open_reader(s, &e);
+    if (db != NULL) {
+        sqlite3_progress_handler(database_handle(db), 10000, may_go_on, s);
+        if (!database_query(db, &e, read_verdict, &verdict, "PRAGMA quick_check(1)", ""))
+            buffer_add_string(&verdict, e.message);
+    }
+    if (!atomic_load(&s->closing) && db != NULL && strcmp(buffer_string(&verdict), "ok") != 0) {
+        error_set(&s->damage, ERROR_STORAGE,
+                  "%s is damaged (%s): stop the gateway and put a backup in its place", s->path,
+                  buffer_string(&verdict));
+        atomic_store(&s->damaged, true);
+        log_error("the database is damaged", LOG_STR("error", s->damage.message));
+    }
+    database_close(db);
+    buffer_free(&verdict);
+    atomic_store(&s->checked, true);
+    return NULL;
+}
+
+static void start_check(struct store *s) {
+    log_info("the gateway was not stopped cleanly: checking its database");
+    if (pthread_create(&s->check, NULL, run_check, s) != 0)
+        return;
+    s->checking = true;
+    for (int waited = 0; waited < CHECK_WAIT_MS && !atomic_load(&s->checked); waited++)
+        usleep(1000);
+}
+
+bool store_is_damaged(struct store *s, struct error *why) {
+    bool damaged = atomic_load(&s->damaged);
+    if (damaged && why != NULL)
+        *why = s->damage;
+    return damaged;
+}
+
+/* Notes that it is in use; whether it was closed the last time, `*clean`. */
+static bool mark_open(struct store *s, bool *clean, struct error *e) {
+    int64_t mark = 1;
+    if (!database_number(s->db, e, &mark, "SELECT value FROM meta WHERE name = 'clean'", "") ||
+        !database_run(s->db, e, "INSERT OR REPLACE INTO meta VALUES ('clean', 0)", ""))
+        return false;
+    *clean = mark != 0;
+    return true;
+}
+
+/* journal_client.tidy */
+static bool tidy(struct journal_client *c, struct database *db, bool *more, struct error *e) {
+    int64_t pages = 0;
+    (void)c;
+    if (!deadletter_table_tidy(db, DEADLETTERS_MAX, clock_wall_ms() - DEADLETTERS_AGE_MS, e) ||
+        !database_number(db, e, &pages, "PRAGMA freelist_count", ""))
+        return false;
+    if (pages < 4 * VACUUM_PAGES) /* some are kept for what comes next */
+        return true;
+    *more = true;
+    return database_script(db, e, "PRAGMA incremental_vacuum(64)");
 }
 
 struct store *store_open(const char *dir, bool exclusive, struct error *e) {
     struct store *s = xcalloc(1, sizeof *s);
+    bool clean = true;
     s->lock_fd = -1;
     s->path = xasprintf("%s/hookmoon.db", dir);
     pthread_mutex_init(&s->lock, NULL);
-    if (make_directory(dir, e) && (!exclusive || take_lock(s, dir, e)) && open_database(s, e)) {
+    if (make_directory(dir, e) && (!exclusive || take_lock(s, dir, e)) &&
+        (s->db = open_writer(s, e)) != NULL && (!exclusive || mark_open(s, &clean, e))) {
         store_changed(s);
-        return s;
+        if (exclusive) {
+            struct database *writer = open_writer(s, e);
+            if (writer != NULL)
+                s->journal = journal_new(writer, QUEUE_BYTES);
+            s->client.tidy = tidy;
+            if (s->journal != NULL)
+                journal_add_client(s->journal, &s->client);
+        }
+        if (!clean)
+            start_check(s);
+        if (!exclusive || s->journal != NULL)
+            return s;
     }
     store_close(s);
     return NULL;
 }
 
+struct journal *store_journal(struct store *s) {
+    return s->journal;
+}
+
+bool store_start(struct store *s, struct error *e) {
+    s->started = journal_start(s->journal, e);
+    return s->started;
+}
+
 void store_close(struct store *s) {
     if (s == NULL)
         return;
-    sqlite3_close(s->db);
+    atomic_store(&s->closing, true);
+    if (s->checking)
+        pthread_join(s->check, NULL);
+    bool clean = s->journal != NULL && !store_is_damaged(s, NULL);
+    journal_free(s->journal);
+    if (clean)
+        database_run(s->db, NULL, "INSERT OR REPLACE INTO meta VALUES ('clean', 1)", "");
+    database_close(s->db);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     pthread_mutex_destroy(&s->lock);
@@ -171,81 +212,185 @@ void store_close(struct store *s) {
 bool store_changed(struct store *s) {
     int64_t version = s->data_version;
     pthread_mutex_lock(&s->lock);
-    query(s, NULL, read_number, &version, "PRAGMA data_version", "");
+    database_number(s->db, NULL, &version, "PRAGMA data_version", "");
     bool changed = version != s->data_version;
     s->data_version = version;
     pthread_mutex_unlock(&s->lock);
     return changed;
 }
 
-bool store_next_page(struct store *s, uint64_t now_s, uint64_t *page, struct error *e) {
-    int64_t last = 0;
+/* ---- writing ---- */
+
+typedef bool write_function(struct database *db, const void *what, struct error *e);
+
+struct write {
+    struct change change;
+    write_function *run;
+    const void *what;
+};
+
+static bool apply_write(struct change *c, struct database *db, struct error *e) {
+    const struct write *w = (const struct write *)c;
+    return w->run(db, w->what, e);
+}
+
+static void free_write(struct change *c) {
+    free(c);
+}
+
+/* In a transaction of its own, on the journal's thread once that runs. */
+static bool write_now(struct store *s, write_function *run, const void *what, struct error *e) {
+    if (s->started) {
+        struct write *w = xcalloc(1, sizeof *w);
+        w->change = (struct change){.apply = apply_write, .destroy = free_write};
+        w->run = run;
+        w->what = what;
+        struct transaction *t = transaction_new(NULL, NULL);
+        transaction_add(t, &w->change, sizeof *w);
+        return journal_submit_and_wait(s->journal, t, e);
+    }
     pthread_mutex_lock(&s->lock);
-    bool good = query(s, e, read_number, &last, "SELECT value FROM meta WHERE name = 'page'", "");
-    *page = ((uint64_t)last > now_s ? (uint64_t)last : now_s) + 1;
-    good = good &&
-           run(s, e, NULL, "INSERT OR REPLACE INTO meta VALUES ('page', ?)", "i", (int64_t)*page);
+    bool good = database_run(s->db, e, "BEGIN IMMEDIATE", "");
+    if (good) {
+        good = run(s->db, what, e) && database_run(s->db, e, "COMMIT", "");
+        if (!good)
+            database_run(s->db, NULL, "ROLLBACK", "");
+    }
     pthread_mutex_unlock(&s->lock);
     return good;
+}
+
+static bool read_all(struct store *s, struct error *e, each_row *each, void *context,
+                     const char *sql) {
+    pthread_mutex_lock(&s->lock);
+    bool good = database_query(s->db, e, each, context, sql, "");
+    pthread_mutex_unlock(&s->lock);
+    return good;
+}
+
+/* ---- meta ---- */
+
+static bool put_page(struct database *db, const void *what, struct error *e) {
+    return database_run(db, e, "INSERT OR REPLACE INTO meta VALUES ('page', ?)", "i",
+                        *(const int64_t *)what);
+}
+
+bool store_next_page(struct store *s, uint64_t now_s, uint64_t *page, struct error *e) {
+    int64_t last = 0, next;
+    pthread_mutex_lock(&s->lock);
+    bool good = database_number(s->db, e, &last, "SELECT value FROM meta WHERE name = 'page'", "");
+    pthread_mutex_unlock(&s->lock);
+    next = ((uint64_t)last > now_s ? last : (int64_t)now_s) + 1;
+    *page = (uint64_t)next;
+    return good && write_now(s, put_page, &next, e);
+}
+
+static bool put_seed(struct database *db, const void *what, struct error *e) {
+    return database_run(db, e, "INSERT OR IGNORE INTO meta VALUES ('seed', ?)", "b", what,
+                        (size_t)16);
+}
+
+static bool read_seed(sqlite3_stmt *row, void *context) {
+    if (sqlite3_column_bytes(row, 0) == 16)
+        memcpy(context, sqlite3_column_blob(row, 0), 16);
+    return false;
+}
+
+bool store_seed(struct store *s, unsigned char seed[16], struct error *e) {
+    if (RAND_bytes(seed, 16) != 1)
+        return error_set(e, ERROR_INTERNAL, "no random numbers are to be had");
+    return write_now(s, put_seed, seed, e) &&
+           read_all(s, e, read_seed, seed, "SELECT value FROM meta WHERE name = 'seed'");
 }
 
 /* ---- caches ---- */
 
-bool store_add_cache(struct store *s, const char *name, struct error *e) {
-    pthread_mutex_lock(&s->lock);
-    bool good = run(s, e, NULL, "INSERT OR IGNORE INTO caches VALUES (?)", "s", name);
-    pthread_mutex_unlock(&s->lock);
-    return good;
+struct cache_row {
+    const char *name;
+    bool durable;
+};
+
+static bool add_cache(struct database *db, const void *what, struct error *e) {
+    const struct cache_row *row = what;
+    return database_run(db, e, "INSERT OR IGNORE INTO caches VALUES (?, ?)", "ss", row->name,
+                        row->durable ? "disk" : "memory");
+}
+
+bool store_add_cache(struct store *s, const char *name, bool durable, struct error *e) {
+    return write_now(s, add_cache, &(struct cache_row){name, durable}, e);
+}
+
+static bool delete_cache(struct database *db, const void *what, struct error *e) {
+    const char *name = what;
+    return database_run(db, e, "DELETE FROM webhooks WHERE cache = ?", "s", name) &&
+           database_run(db, e,
+                        "DELETE FROM retries WHERE outbox IN (SELECT id FROM outbox WHERE cache = "
+                        "?)",
+                        "s", name) &&
+           database_run(db, e, "DELETE FROM outbox WHERE cache = ?", "s", name) &&
+           database_run(db, e, "UPDATE topics SET cache = NULL WHERE cache = ?", "s", name) &&
+           database_run(db, e, "DELETE FROM caches WHERE name = ?", "s", name);
 }
 
 bool store_delete_cache(struct store *s, const char *name, struct error *e) {
-    pthread_mutex_lock(&s->lock);
-    bool good = run(s, e, NULL, "BEGIN IMMEDIATE", "") &&
-                run(s, e, NULL, "DELETE FROM webhooks WHERE cache = ?", "s", name) &&
-                run(s, e, NULL, "DELETE FROM caches WHERE name = ?", "s", name) &&
-                run(s, e, NULL, "COMMIT", "");
-    if (!good && !sqlite3_get_autocommit(s->db))
-        run(s, NULL, NULL, "ROLLBACK", "");
-    pthread_mutex_unlock(&s->lock);
-    return good;
+    return write_now(s, delete_cache, name, e);
 }
 
 struct cache_reader {
-    void (*each)(void *context, const char *name);
+    void (*each)(void *context, const char *name, bool durable);
     void *context;
 };
 
-static void read_cache(sqlite3_stmt *row, void *context) {
+static bool read_cache(sqlite3_stmt *row, void *context) {
     const struct cache_reader *reader = context;
-    reader->each(reader->context, text(row, 0));
+    reader->each(reader->context, row_text(row, 0), strcmp(row_text(row, 1), "memory") != 0);
+    return true;
 }
 
-bool store_each_cache(struct store *s, void (*each)(void *context, const char *name), void *context,
-                      struct error *e) {
+bool store_each_cache(struct store *s, void (*each)(void *context, const char *name, bool durable),
+                      void *context, struct error *e) {
     struct cache_reader reader = {each, context};
-    pthread_mutex_lock(&s->lock);
-    bool good = query(s, e, read_cache, &reader, "SELECT name FROM caches ORDER BY name", "");
-    pthread_mutex_unlock(&s->lock);
-    return good;
+    return read_all(s, e, read_cache, &reader, "SELECT name, durability FROM caches ORDER BY name");
 }
 
 /* ---- webhooks ---- */
 
+static bool begin_webhook(struct database *db, const void *what, struct error *e) {
+    const struct webhook_record *w = what;
+    return outbox_table_begin(db, w->cache, w->name, w->topic, w->page, w->number, e);
+}
+
+bool store_begin_webhook(struct store *s, const struct webhook_record *w, struct error *e) {
+    return write_now(s, begin_webhook, w, e);
+}
+
+static bool put_webhook(struct database *db, const void *what, struct error *e) {
+    const struct webhook_record *w = what;
+    return begin_webhook(db, w, e) &&
+           database_run(db, e, "INSERT OR REPLACE INTO webhooks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                        "ssssssis", w->cache, w->name, w->topic, w->url, w->secret,
+                        w->previous_secret, w->previous_until_ms,
+                        w->options != NULL ? w->options : "");
+}
+
 bool store_put_webhook(struct store *s, const struct webhook_record *w, struct error *e) {
-    pthread_mutex_lock(&s->lock);
-    bool good = run(s, e, NULL, "INSERT OR REPLACE INTO webhooks VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    "ssssssi", w->cache, w->name, w->topic, w->url, w->secret, w->previous_secret,
-                    w->previous_until_ms);
-    pthread_mutex_unlock(&s->lock);
-    return good;
+    return write_now(s, put_webhook, w, e);
+}
+
+static bool delete_webhook(struct database *db, const void *what, struct error *e) {
+    const struct webhook_record *w = what;
+    return database_run(db, e,
+                        "DELETE FROM retries WHERE outbox IN (SELECT id FROM outbox WHERE cache = "
+                        "? AND webhook = ?)",
+                        "ss", w->cache, w->name) &&
+           database_run(db, e, "DELETE FROM outbox WHERE cache = ? AND webhook = ?", "ss", w->cache,
+                        w->name) &&
+           database_run(db, e, "DELETE FROM webhooks WHERE cache = ? AND name = ?", "ss", w->cache,
+                        w->name);
 }
 
 bool store_delete_webhook(struct store *s, const char *cache, const char *name, struct error *e) {
-    pthread_mutex_lock(&s->lock);
-    bool good =
-        run(s, e, NULL, "DELETE FROM webhooks WHERE cache = ? AND name = ?", "ss", cache, name);
-    pthread_mutex_unlock(&s->lock);
-    return good;
+    return write_now(s, delete_webhook, &(struct webhook_record){.cache = cache, .name = name}, e);
 }
 
 struct webhook_reader {
@@ -253,41 +398,41 @@ struct webhook_reader {
     void *context;
 };
 
-static void read_webhook(sqlite3_stmt *row, void *context) {
+static bool read_webhook(sqlite3_stmt *row, void *context) {
     const struct webhook_reader *reader = context;
     const struct webhook_record w = {
-        .cache = text(row, 0),
-        .name = text(row, 1),
-        .topic = text(row, 2),
-        .url = text(row, 3),
-        .secret = text(row, 4),
-        .previous_secret = text(row, 5),
+        .cache = row_text(row, 0),
+        .name = row_text(row, 1),
+        .topic = row_text(row, 2),
+        .url = row_text(row, 3),
+        .secret = row_text(row, 4),
+        .previous_secret = row_text_or_null(row, 5),
         .previous_until_ms = sqlite3_column_int64(row, 6),
+        .options = row_text(row, 7),
     };
     reader->each(reader->context, &w);
+    return true;
 }
 
 bool store_each_webhook(struct store *s,
                         void (*each)(void *context, const struct webhook_record *w), void *context,
                         struct error *e) {
     struct webhook_reader reader = {each, context};
-    pthread_mutex_lock(&s->lock);
-    bool good = query(s, e, read_webhook, &reader,
-                      "SELECT cache, name, topic, url, secret, previous_secret, previous_until "
-                      "FROM webhooks ORDER BY cache, name",
-                      "");
-    pthread_mutex_unlock(&s->lock);
-    return good;
+    return read_all(s, e, read_webhook, &reader,
+                    "SELECT cache, name, topic, url, secret, previous_secret, previous_until, "
+                    "options FROM webhooks ORDER BY cache, name");
 }
 
 /* ---- keys ---- */
 
+static bool add_key(struct database *db, const void *what, struct error *e) {
+    const struct key_record *k = what;
+    return database_run(db, e, "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?)", "ssssii", k->serial,
+                        k->id, k->description, k->rights, k->created_s, k->expires_s);
+}
+
 bool store_add_key(struct store *s, const struct key_record *k, struct error *e) {
-    pthread_mutex_lock(&s->lock);
-    bool good = run(s, e, NULL, "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?)", "ssssii", k->serial,
-                    k->id, k->description, k->rights, k->created_s, k->expires_s);
-    pthread_mutex_unlock(&s->lock);
-    return good;
+    return write_now(s, add_key, k, e);
 }
 
 struct key_list {
@@ -295,27 +440,25 @@ struct key_list {
     size_t count;
 };
 
-static void read_key(sqlite3_stmt *row, void *context) {
+static bool read_key(sqlite3_stmt *row, void *context) {
     struct key_list *keys = context;
     keys->list = xrealloc(keys->list, (keys->count + 1) * sizeof *keys->list);
     keys->list[keys->count++] = (struct key_record){
-        .serial = xstrdup(text(row, 0)),
-        .id = xstrdup(text(row, 1)),
-        .description = xstrdup(text(row, 2)),
-        .rights = xstrdup(text(row, 3)),
+        .serial = xstrdup(row_text(row, 0)),
+        .id = xstrdup(row_text(row, 1)),
+        .description = xstrdup(row_text(row, 2)),
+        .rights = xstrdup(row_text(row, 3)),
         .created_s = sqlite3_column_int64(row, 4),
         .expires_s = sqlite3_column_int64(row, 5),
     };
+    return true;
 }
 
 bool store_list_keys(struct store *s, struct key_record **list, size_t *count, struct error *e) {
     struct key_list keys = {0};
-    pthread_mutex_lock(&s->lock);
-    bool good = query(s, e, read_key, &keys,
-                      "SELECT serial, id, description, rights, created, expires FROM keys "
-                      "ORDER BY created, serial",
-                      "");
-    pthread_mutex_unlock(&s->lock);
+    bool good = read_all(s, e, read_key, &keys,
+                         "SELECT serial, id, description, rights, created, expires FROM keys "
+                         "ORDER BY created, serial");
     *list = keys.list;
     *count = keys.count;
     return good;
@@ -335,24 +478,27 @@ bool store_find_key(struct store *s, const char *serial, bool *found, int64_t *e
                     struct error *e) {
     int64_t expires = -1;
     pthread_mutex_lock(&s->lock);
-    bool good = query(s, e, read_number, &expires, "SELECT expires FROM keys WHERE serial = ?", "s",
-                      serial);
+    bool good = database_number(s->db, e, &expires, "SELECT expires FROM keys WHERE serial = ?",
+                                "s", serial);
     pthread_mutex_unlock(&s->lock);
     *found = expires >= 0;
     *expires_s = expires;
     return good;
 }
 
-bool store_revoke(struct store *s, const char *serial, int64_t expires_s, struct error *e) {
-    pthread_mutex_lock(&s->lock);
+static bool revoke_key(struct database *db, const void *what, struct error *e) {
+    const struct key_record *k = what;
     /* What has expired needs no mention any more. */
-    bool good =
-        run(s, e, NULL, "DELETE FROM revoked WHERE expires != 0 AND expires < ?", "i",
-            clock_wall_ms() / 1000 - 60) &&
-        run(s, e, NULL, "INSERT OR REPLACE INTO revoked VALUES (?, ?)", "si", serial, expires_s) &&
-        run(s, e, NULL, "DELETE FROM keys WHERE serial = ?", "s", serial);
-    pthread_mutex_unlock(&s->lock);
-    return good;
+    return database_run(db, e, "DELETE FROM revoked WHERE expires != 0 AND expires < ?", "i",
+                        clock_wall_ms() / 1000 - 60) &&
+           database_run(db, e, "INSERT OR REPLACE INTO revoked VALUES (?, ?)", "si", k->serial,
+                        k->expires_s) &&
+           database_run(db, e, "DELETE FROM keys WHERE serial = ?", "s", k->serial);
+}
+
+bool store_revoke(struct store *s, const char *serial, int64_t expires_s, struct error *e) {
+    struct key_record k = {.serial = (char *)(uintptr_t)serial, .expires_s = expires_s};
+    return write_now(s, revoke_key, &k, e);
 }
 
 struct revoked_reader {
@@ -360,17 +506,15 @@ struct revoked_reader {
     void *context;
 };
 
-static void read_revoked(sqlite3_stmt *row, void *context) {
+static bool read_revoked(sqlite3_stmt *row, void *context) {
     const struct revoked_reader *reader = context;
-    reader->each(reader->context, text(row, 0), sqlite3_column_int64(row, 1));
+    reader->each(reader->context, row_text(row, 0), sqlite3_column_int64(row, 1));
+    return true;
 }
 
 bool store_each_revoked(struct store *s,
                         void (*each)(void *context, const char *serial, int64_t expires_s),
                         void *context, struct error *e) {
     struct revoked_reader reader = {each, context};
-    pthread_mutex_lock(&s->lock);
-    bool good = query(s, e, read_revoked, &reader, "SELECT serial, expires FROM revoked", "");
-    pthread_mutex_unlock(&s->lock);
-    return good;
+    return read_all(s, e, read_revoked, &reader, "SELECT serial, expires FROM revoked");
 }

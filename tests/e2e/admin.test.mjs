@@ -58,11 +58,12 @@ class Admin {
 }
 
 test('every operation of the description is there, and answers as described', async (t) => {
-  const g = await start(t, { config: asked, scripts: { 'up.lua': 'function on_event(event) publish("out", event.text:upper()) end' } });
+  const g = await start(t, { config: `${asked} hooks = { bad = { secret = "the-bad-secret" } }`, scripts: {
+    'up.lua': 'function on_event(event) publish("out", event.text:upper()) end', 'bad.lua': 'function on_event(event) error("no") end' } });
   const a = await Admin.open(g);
   const status = async (...args) => (await a.call(...args)).status;
 
-  assert.deepEqual((await a.call('GET', '/caches')).body, { caches: [{ name: 'chat', configured: true, topics: 1 }] });
+  assert.deepEqual((await a.call('GET', '/caches')).body, { caches: [{ name: 'chat', configured: true, durability: 'disk', topics: 1 }] });
   assert.equal(await status('POST', '/caches', { name: 'Räume/1' }), 201);
   assert.equal(await status('POST', '/caches', { name: 'Räume/1' }), 409);
   assert.equal(await status('POST', '/caches', { name: '' }), 400);
@@ -96,9 +97,23 @@ test('every operation of the description is there, and answers as described', as
     if (method !== 'GET') assert.equal(await status(method, `/caches/chat/webhooks/fixed${more}`), 409);
   }
   assert.equal(await status('PUT', '/caches/chat/webhooks/fixed', { topic: 't', url: 'http://a' }), 409);
+  assert.equal((await a.call('GET', `${room}/webhooks/w`)).body.status, 'ok');
+  assert.equal(await status('GET', `${room}/webhooks/nope`), 404);
+  assert.equal(await status('POST', `${room}/webhooks/w/enable`), 204);
+  for (const [name, value] of [['order', 'x'], ['delivery', 1], ['concurrency', 0], ['rate', -1]])
+    assert.equal(await status('PUT', `${room}/webhooks/w`, { topic: 'in', url: '/hooks/up', [name]: value }), 400);
   assert.equal(await status('DELETE', `${room}/webhooks/w`), 204);
   const last = event();
   assert.equal((await g.hook('up', last, { signature: sign(last, rotated.secret) })).status, 401);
+
+  const bad = event({ text: 'please raise' });
+  assert.equal((await g.hook('bad', bad, { signature: sign(bad, 'the-bad-secret') })).status, 500);
+  const [letter] = (await a.call('GET', '/deadletters?kind=script&hook=bad')).body.deadletters;
+  assert.equal((await a.call('GET', `/deadletters/${letter.id}`)).body.event, bad);
+  assert.equal(await status('POST', `/deadletters/${letter.id}/replay`, { dry_run: true }), 409);
+  assert.equal(await status('DELETE', `/deadletters/${letter.id}`), 204);
+  assert.equal(await status('DELETE', `/deadletters/${letter.id}`), 404);
+  assert.equal(await status('GET', '/deadletters?kind=x'), 400);
 
   const key = (await a.call('POST', '/keys', { id: 'mo', role: 'publishonly', cache: 'chat', topic: 'x', valid_for: 60 })).body;
   assert.deepEqual(JSON.parse(atob(key.base64)), { endpoint: new URL(g.url).host, api_key: key.token });

@@ -152,6 +152,9 @@ caches = { "chat" }
 limits = { stop_grace = "5s" }
 `;
 
+/** For a test of the ring: what is past it is gone. */
+export const inMemory = 'caches = { { name = "chat", durability = "memory" } }';
+
 let number = 0;
 
 /** An event in Momento's shape, new each time. */

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import http2 from 'node:http2';
 import { connect } from 'node:net';
-import { sleep, start, until } from './gateway.mjs';
+import { inMemory, sleep, start, until } from './gateway.mjs';
 import { Raw, block, error, flag, frame, grpcHeaders, preface, prefixed, publication, publishPath, subscribePath, subscription, type, u32 } from './http2-frames.mjs';
 
 
@@ -204,7 +204,7 @@ test('a request that does not arrive is given up', async (t) => {
 });
 
 test('who does not read is told what it missed, and holds up nobody', async (t) => {
-  const g = await start(t, { config: 'limits = { retained_items = 5 }' });
+  const g = await start(t, { config: `${inMemory} limits = { retained_items = 5 }` });
   const raw = await Raw.open(t, g, Buffer.concat([Buffer.from([0, 4]), u32(20)])); // 20 bytes for each stream
   raw.call(1, subscribePath, subscription('t'));
   assert.ok(await raw.until((f) => f.type === type.HEADERS && f.stream === 1));

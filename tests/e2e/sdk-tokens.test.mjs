@@ -81,7 +81,7 @@ test('who is not known gets nowhere', async (t) => {
 });
 
 test('a token id goes with what is published: to subscribers and to webhooks', async (t) => {
-  const g = await start(t, { config });
+  const g = await start(t, { config: `${config}\nwebhook_networks = { "127.0.0.1" }` });
   const bodies = [];
   const server = createServer((q, r) => { let b = ''; q.on('data', (d) => { b += d; }).on('end', () => { bodies.push(JSON.parse(b)); r.end(); }); }).listen(0, '127.0.0.1');
   await new Promise((done) => server.on('listening', done));

@@ -6,7 +6,7 @@ import test from 'node:test';
 import { chromium } from 'playwright-core';
 import WebSocket from 'ws';
 
-import { secret, sleep, start, until } from './gateway.mjs';
+import { inMemory, secret, sleep, start, until } from './gateway.mjs';
 
 const keys = `open = false keys = {
   { id = "root", key = "root-key-123", role = "admin" },
@@ -212,7 +212,7 @@ test('after a reconnect nothing is lost and nothing comes twice', async (t) => {
 });
 
 test('resume as the long poll does: from a number, a gap, another page', async (t) => {
-  const g = await start(t, { config: 'limits.retained_items = 2' });
+  const g = await start(t, { config: `${inMemory} limits.retained_items = 2` });
   for (let i = 1; i <= 5; i++) await g.publish('t', `${i}`);
   const c = await open(t, g);
   for (const [id, query] of [['gap', 'sequence_number=1'], ['page', 'sequence_number=9&sequence_page=1'], ['last', 'sequence_number=5']]) {
@@ -311,7 +311,7 @@ test('the handshake: what is no WebSocket is told so', async (t) => {
 });
 
 test('frames: fragments with control frames between, pings, a byte at a time', async (t) => {
-  const g = await start(t);
+  const g = await start(t, { config: inMemory }); // where a publish is answered in its turn
   const r = raw(t, g);
   await r.answered;
   const text = Buffer.from(JSON.stringify({ type: 'publish', id: 'ü', cache: 'chat', topic: 't', text: 'grüße' }));
@@ -527,7 +527,7 @@ test('browsers: while open, only pages of this machine', async (t) => {
 });
 
 test('a slow reader holds up nobody, gets a discontinuity, and not more than it can hold is kept', async (t) => {
-  const g = await start(t, { config: 'limits.retained_items = 64' });
+  const g = await start(t, { config: `${inMemory} limits.retained_items = 64` });
   const slow = await open(t, g), quick = await open(t, g);
   await slow.subscribe('s', 't');
   await slow.subscribe('quiet', 'u');

@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import test from 'node:test';
 import { EventSource } from 'eventsource';
 
-import { sleep, start, until } from './gateway.mjs';
+import { inMemory, sleep, start, until } from './gateway.mjs';
 
 /** An event stream by hand: what it sent so far is in .text. */
 function stream(url, headers = {}, agent) {
@@ -49,7 +49,7 @@ test('a long poll waits for what comes, and without a number gets only that', as
 });
 
 test('who resumes past the ring, or with another page, is told of the gap', async (t) => {
-  const g = await start(t, { config: 'limits.retained_items = 4' });
+  const g = await start(t, { config: `${inMemory} limits.retained_items = 4` });
   for (let i = 1; i <= 10; i++) await g.publish('t', `${i}`);
   const [gap, item] = await g.poll('t', 'sequence_number=3');
   const page = item.item.sequence_page;
@@ -208,7 +208,7 @@ test('EventSource gets items as they come and resumes after a lost connection', 
 });
 
 test('a stream: from a number, gaps as events, comments as heartbeats, a clean end on stop', async (t) => {
-  const g = await start(t, { config: 'limits.retained_items = 2 limits.heartbeat = "100ms"' });
+  const g = await start(t, { config: `${inMemory} limits.retained_items = 2 limits.heartbeat = "100ms"` });
   for (let i = 1; i <= 5; i++) await g.publish('t', `${i}`);
   const s = stream(`${g.url}/topics/chat/t?sequence_number=1`);
   const response = await s.opened;
@@ -236,7 +236,7 @@ test('a subscriber that vanishes is forgotten', async (t) => {
 });
 
 test('a slow reader holds up nobody, and is told what it missed', async (t) => {
-  const g = await start(t, { config: 'limits.retained_items = 64' });
+  const g = await start(t, { config: `${inMemory} limits.retained_items = 64` });
   const slow = stream(`${g.url}/topics/chat/t?sequence_number=1`), quick = stream(`${g.url}/topics/chat/t?sequence_number=1`);
   (await slow.opened).pause();
   await quick.opened;

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { createServer as createTcp } from 'node:net';
 import test from 'node:test';
 
-import { event, secret, sign, sleep, start, until } from './gateway.mjs';
+import { event, inMemory, secret, sign, sleep, start, until } from './gateway.mjs';
 
 /** A destination that records what it gets; `answer(request, response, body)` answers. */
 async function destination(t, answer = (_, response) => response.end()) {
@@ -22,8 +22,8 @@ async function destination(t, answer = (_, response) => response.end()) {
   return { got, url: `http://127.0.0.1:${server.address().port}/in?token=hidden`, server };
 }
 
-const webhooks = (...list) => `webhooks = { ${list.map(({ url, topic = 't', name = 'w' }) =>
-  `{ cache = "chat", name = "${name}", topic = "${topic}", url = "${url}", secret = "${secret}" }`).join(', ')} }`;
+const webhooks = (...list) => `webhooks = { ${list.map(({ url, topic = 't', name = 'w', more = 'delivery = "once"' }) =>
+  `{ cache = "chat", name = "${name}", topic = "${topic}", url = "${url}", secret = "${secret}", ${more} }`).join(', ')} }`;
 
 const outcome = (g, word) => g.metric(`hookmoon_webhook_deliveries_total{webhook="chat/w",outcome="${word}"}`);
 
@@ -135,7 +135,7 @@ test('an answer without end is cut, and what falls out of the queue is counted',
 test('a queue has its bound', async (t) => {
   const hanging = await destination(t, () => {});
   const g = await start(t, {
-    config: `limits.webhook_queue = 4 limits.retained_items = 4 limits.webhook_concurrency = 1 limits.webhook_timeout = "1s" limits.stop_grace = "100ms" ${webhooks(hanging)}` });
+    config: `${inMemory} limits.webhook_queue = 4 limits.retained_items = 4 limits.webhook_concurrency = 1 limits.webhook_timeout = "1s" limits.stop_grace = "100ms" ${webhooks(hanging)}` });
   for (let i = 0; i < 30; i++) await g.publish('t', `${i}`);
   await until(async () => await g.metric('hookmoon_webhook_dropped_total{webhook="chat/w"}') > 15);
   assert.equal((await g.log({ message: 'webhook items dropped' })).webhook, 'chat/w');

@@ -52,7 +52,7 @@ static void close_store(struct gateway *g) {
 }
 
 static struct gateway *gateway_open(void) {
-    static const struct broker_limits limits = {100, 100, 100, 1 << 20, 1 << 16};
+    static const struct broker_limits limits = {100, 100, 100, 1 << 20, 1 << 16, 1000000};
     static const struct h2_limits h2_limits = {8192, 100, 10000, 60000};
     struct gateway *g = xcalloc(1, sizeof *g);
     log_setup(LOG_OFF, LOG_JSON);
@@ -64,7 +64,7 @@ static struct gateway *gateway_open(void) {
     g->key = token_key_random();
     g->shared.config = &g->config;
     g->shared.url = "http://127.0.0.1:8080";
-    g->shared.broker = broker_new(&limits, 0);
+    g->shared.broker = broker_new(&limits, 0, NULL);
     g->shared.metrics = metrics_new();
     g->shared.access = access_new(&g->config, g->key);
     g->shared.webhooks = webhook_set_new();
@@ -76,7 +76,7 @@ static struct gateway *gateway_open(void) {
                                       .token_key = g->key,
                                       .webhooks = g->shared.webhooks};
     g->shared.control = control_new(&options, NULL);
-    broker_create_cache(g->shared.broker, "c", NULL);
+    broker_create_cache(g->shared.broker, "c", &(struct cache_settings){0}, NULL);
     g->mailbox = mailbox_new(g->shared.broker, wake_nobody, NULL);
     g->rpc = rpc_new(&g->shared, &g->loop, g->mailbox);
     struct h2_handler handler = rpc_h2_handler(g->rpc);

@@ -24,9 +24,9 @@ static int setup(void **state) {
                                          .retained_items = 5,
                                          .retained_bytes = 1 << 20,
                                          .message_bytes = 100};
-    f->broker = broker_new(&limits, 0);
+    f->broker = broker_new(&limits, 0, NULL);
     f->mailbox = mailbox_new(f->broker, wake, &f->wakes);
-    broker_create_cache(f->broker, "c", NULL);
+    broker_create_cache(f->broker, "c", &(struct cache_settings){0}, NULL);
     *state = f;
     return 0;
 }
@@ -41,7 +41,7 @@ static int teardown(void **state) {
 
 static bool publish(struct fixture *f, const char *topic, const char *text, struct error *e) {
     struct item *item = item_new(ITEM_TEXT, text, strlen(text), "", "");
-    bool done = broker_publish(f->broker, &(struct publish){"c", topic, item}, 1, e);
+    bool done = broker_publish(f->mailbox, &(struct publish){"c", topic, item}, 1, NULL, NULL, e);
     item_unref(item);
     return done;
 }
@@ -142,7 +142,7 @@ static void test_publishing_is_all_or_nothing(void **state) {
     struct item *item = item_new(ITEM_TEXT, "x", 1, "", "");
     struct error e;
     const struct publish list[] = {{"c", "t", item}, {"missing", "t", item}};
-    assert_false(broker_publish(f->broker, list, 2, &e));
+    assert_false(broker_publish(f->mailbox, list, 2, NULL, NULL, &e));
     assert_int_equal(e.code, ERROR_NOT_FOUND);
     item_unref(item);
     struct subscription *s = subscribe(f, 0, 1);
@@ -207,7 +207,7 @@ static void test_a_deleted_cache_ends_its_subscriptions(void **state) {
     assert_int_equal(e.code, ERROR_NOT_FOUND);
     assert_false(broker_delete_cache(f->broker, "c", &e));
     assert_int_equal(e.code, ERROR_NOT_FOUND);
-    assert_true(broker_create_cache(f->broker, "c", &e));
+    assert_true(broker_create_cache(f->broker, "c", &(struct cache_settings){0}, &e));
     struct subscription *fresh = subscribe(f, 0, 0);
     anew = subscription_position(fresh);
     assert_true(anew.page > old.page);

@@ -17,7 +17,7 @@ struct fixture {
 };
 
 static void open_all(struct fixture *f) {
-    static const struct broker_limits limits = {100, 100, 1000, 1 << 20, 1 << 20};
+    static const struct broker_limits limits = {100, 100, 1000, 1 << 20, 1 << 20, 1000000};
     struct error e;
     uint64_t page;
     char *path = xasprintf("%s/token.key", f->dir);
@@ -27,7 +27,7 @@ static void open_all(struct fixture *f) {
     assert_non_null(f->key);
     free(path);
     assert_true(store_next_page(f->store, 1000, &page, &e));
-    f->broker = broker_new(&limits, page);
+    f->broker = broker_new(&limits, page, NULL);
     f->access = access_new(&f->config, f->key);
     f->webhooks = webhook_set_new();
     struct control_options options = {.config = &f->config,
@@ -55,7 +55,7 @@ static void restart(struct fixture *f) {
     open_all(f);
 }
 
-static struct config_cache caches[] = {{TEXT("fixed")}};
+static struct config_cache caches[] = {{.name = TEXT("fixed")}};
 static struct config_webhook webhooks[] = {{.cache = TEXT("fixed"),
                                             .name = TEXT("own"),
                                             .topic = TEXT("t"),
@@ -112,11 +112,11 @@ static void assert_names(struct fixture *f, const char *expected) {
 static void test_caches_stay_after_a_restart(void **state) {
     struct fixture *f = *state;
     struct error e;
-    assert_true(control_create_cache(f->control, "b", &e));
-    assert_true(control_create_cache(f->control, "a", &e));
-    assert_false(control_create_cache(f->control, "a", &e));
+    assert_true(control_create_cache(f->control, "b", true, &e));
+    assert_true(control_create_cache(f->control, "a", true, &e));
+    assert_false(control_create_cache(f->control, "a", true, &e));
     assert_int_equal(e.code, ERROR_EXISTS);
-    assert_false(control_create_cache(f->control, "", &e));
+    assert_false(control_create_cache(f->control, "", true, &e));
     assert_int_equal(e.code, ERROR_INVALID);
     restart(f);
     assert_names(f, "a b fixed* ");
@@ -131,7 +131,7 @@ static void test_caches_stay_after_a_restart(void **state) {
 
 static struct webhook_entry *put(struct fixture *f, const char *name, const char *url,
                                  struct error *e) {
-    return control_put_webhook(f->control, "c", name, "topic 1", url, e);
+    return control_put_webhook(f->control, "c", name, "topic 1", url, NULL, e);
 }
 
 static void test_webhooks_stay_after_a_restart(void **state) {
@@ -139,7 +139,7 @@ static void test_webhooks_stay_after_a_restart(void **state) {
     struct error e;
     assert_null(put(f, "w", "/hooks/up", &e));
     assert_int_equal(e.code, ERROR_NOT_FOUND);
-    assert_true(control_create_cache(f->control, "c", &e));
+    assert_true(control_create_cache(f->control, "c", true, &e));
     struct webhook_entry *first = put(f, "w", "/hooks/up", &e);
     assert_non_null(first);
     assert_string_equal(first->own_hook, "up");
@@ -148,7 +148,7 @@ static void test_webhooks_stay_after_a_restart(void **state) {
     assert_string_equal(changed->secret, first->secret);
     assert_null(changed->own_hook);
     assert_int_equal(changed->id, first->id);
-    assert_int_not_equal(changed->delivery, first->delivery);
+    assert_int_equal(changed->delivery, first->delivery);
     restart(f);
     struct webhook_entry *later = control_get_webhook(f->control, "c", "w", &e);
     assert_non_null(later);
@@ -170,7 +170,7 @@ static void test_what_a_webhook_may_not_be(void **state) {
     char name[130];
     memset(name, 'n', 129);
     name[129] = '\0';
-    control_create_cache(f->control, "c", &e);
+    control_create_cache(f->control, "c", true, &e);
     static const char *const urls[] = {"",
                                        "x",
                                        "ftp://a/",
@@ -192,7 +192,7 @@ static void test_what_a_webhook_may_not_be(void **state) {
     struct webhook_entry *again = put(f, "2", "http://b/", &e);
     assert_non_null(again);
     webhook_entry_unref(again);
-    assert_null(control_put_webhook(f->control, "fixed", "own", "t", "http://a/", &e));
+    assert_null(control_put_webhook(f->control, "fixed", "own", "t", "http://a/", NULL, &e));
     assert_int_equal(e.code, ERROR_PRECONDITION);
     assert_false(control_delete_webhook(f->control, "fixed", "own", &e));
     assert_int_equal(e.code, ERROR_PRECONDITION);
@@ -201,7 +201,7 @@ static void test_what_a_webhook_may_not_be(void **state) {
 static void test_rotation_keeps_the_old_secret_for_a_while(void **state) {
     struct fixture *f = *state;
     struct error e;
-    control_create_cache(f->control, "c", &e);
+    control_create_cache(f->control, "c", true, &e);
     struct webhook_entry *before = put(f, "w", "/hooks/up", &e);
     struct webhook_entry *after = control_rotate_webhook(f->control, "c", "w", &e);
     assert_non_null(after);
@@ -224,11 +224,11 @@ static void test_a_cache_takes_its_webhooks_with_it(void **state) {
     struct error e;
     struct webhook_entry **list;
     size_t count;
-    control_create_cache(f->control, "c", &e);
+    control_create_cache(f->control, "c", true, &e);
     webhook_entry_unref(put(f, "w", "/hooks/up", &e));
     assert_true(control_delete_cache(f->control, "c", &e));
     assert_false(control_list_webhooks(f->control, "c", &list, &count, &e));
-    control_create_cache(f->control, "c", &e);
+    control_create_cache(f->control, "c", true, &e);
     assert_true(control_list_webhooks(f->control, "c", &list, &count, &e));
     assert_int_equal(count, 0);
     webhook_list_free(list, count);
@@ -238,10 +238,10 @@ static void test_a_topic_made_anew_has_a_larger_page(void **state) {
     struct fixture *f = *state;
     struct error e;
     struct resume first, second, third;
-    control_create_cache(f->control, "c", &e);
+    control_create_cache(f->control, "c", true, &e);
     assert_true(broker_topic_position(f->broker, "c", "t", &first, &e));
     control_delete_cache(f->control, "c", &e);
-    control_create_cache(f->control, "c", &e);
+    control_create_cache(f->control, "c", true, &e);
     assert_true(broker_topic_position(f->broker, "c", "t", &second, &e));
     assert_true(second.page > first.page);
     restart(f);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "auth/momento_signature.h"
+#include "egress/delivery.h"
 #include "egress/webhook.h"
 
 #define SECRET "test-secret"
@@ -50,7 +51,7 @@ static void on_tick(uv_timer_t *timer) {
 }
 
 static int set_up(void **state) {
-    static const struct broker_limits limits = {100, 100, 1000, 1 << 20, 1 << 20};
+    static const struct broker_limits limits = {100, 100, 1000, 1 << 20, 1 << 20, 1000000};
     struct fixture *f = *state = xcalloc(1, sizeof *f);
     log_setup(LOG_OFF, LOG_JSON);
     uv_loop_init(&f->loop);
@@ -58,13 +59,14 @@ static int set_up(void **state) {
     f->mail.data = f;
     uv_timer_init(&f->loop, &f->tick);
     uv_timer_start(&f->tick, on_tick, 5, 5);
-    f->broker = broker_new(&limits, 0);
-    broker_create_cache(f->broker, "chat", NULL);
+    f->broker = broker_new(&limits, 0, NULL);
+    broker_create_cache(f->broker, "chat", &(struct cache_settings){0}, NULL);
     f->mailbox = mailbox_new(f->broker, wake, &f->mail);
     f->metrics = metrics_new();
     destination_open(&f->destination, &f->loop);
     f->destination.answer = ANSWER("200 OK", "");
     f->webhooks = webhook_set_new();
+    f->config.open = true; /* the destination is this machine */
     f->config.limits = (struct config_limits){
         .webhook_queue = 100, .webhook_concurrency = 4, .webhook_timeout_ms = 5000};
     return 0;
@@ -90,7 +92,9 @@ static int tear_down(void **state) {
 static void start_as(struct fixture *f, const char *host, const char *path, unsigned worker,
                      unsigned workers) {
     f->url = xasprintf("%s:%d%s", host, f->destination.port, path);
-    webhook_set_put(f->webhooks, webhook_entry_new("chat", "w", "t", f->url, SECRET));
+    struct webhook_entry *entry = webhook_entry_new("chat", "w", "t", f->url, SECRET);
+    entry->policy.once = true;
+    webhook_set_put(f->webhooks, entry);
     struct webhook_options options = {.loop = &f->loop,
                                       .mailbox = f->mailbox,
                                       .metrics = f->metrics,
@@ -110,7 +114,7 @@ static void start(struct fixture *f, const char *host, const char *path) {
 static void publish(struct fixture *f, const char *text, const char *request_id) {
     struct item *i = item_new(ITEM_TEXT, text, strlen(text), "mo", request_id);
     struct publish p = {"chat", "t", i};
-    assert_true(broker_publish(f->broker, &p, 1, NULL));
+    assert_true(broker_publish(f->mailbox, &p, 1, NULL, NULL, NULL));
     item_unref(i);
 }
 
@@ -168,15 +172,21 @@ static void test_a_request_is_exactly_this(void **state) {
     struct signer *s = signer_new(SECRET, NULL);
     assert_true(signer_sign(s, body, strlen(body), hex));
     signer_free(s);
+    char id[DELIVERY_ID_SIZE];
+    const char *given = strstr(request, "webhook-id: ");
+    assert_non_null(given);
+    memcpy(id, given + strlen("webhook-id: "), sizeof id - 1);
+    id[sizeof id - 1] = '\0';
     char *expected = xasprintf(
         "POST /in?token=hidden HTTP/1.1\r\n"
         "Host: 127.0.0.1:%d\r\n"
         "User-Agent: Momento/1.0 (Webhooks; +https://docs.momentohq.com/topics/webhooks)\r\n"
         "Content-Type: application/json\r\n"
         "momento-signature: %s\r\n"
+        "webhook-id: %s\r\n"
         "X-Request-Id: request-1\r\n"
         "Content-Length: %zu\r\n\r\n%s",
-        f->destination.port, hex, strlen(body), body);
+        f->destination.port, hex, id, strlen(body), body);
     assert_string_equal(request, expected);
     free(expected);
     static const char beginning[] = "{\"cache\":\"chat\",\"topic\":\"t\",\"event_timestamp\":";
@@ -221,6 +231,7 @@ static void change(struct fixture *f, const char *topic, const char *path, const
     char *url = xasprintf("http://127.0.0.1:%d%s", f->destination.port, path);
     struct webhook_entry *w = webhook_entry_new("chat", "w", topic, url, secret);
     assert_true(broker_topic_position(f->broker, "chat", topic, &w->start, NULL));
+    w->policy.once = true;
     webhook_set_put(f->webhooks, w);
     free(url);
 }

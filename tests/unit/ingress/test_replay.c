@@ -25,7 +25,7 @@ static struct fingerprint print_of(struct replay *r, int64_t number) {
 
 static void test_an_accepted_event_is_known(void **state) {
     (void)state;
-    struct replay *r = replay_new(60000, 1000);
+    struct replay *r = replay_new(60000, 1000, 7);
     struct fingerprint f = print_of(r, 1);
     assert_int_equal(replay_begin(r, f, SECOND), REPLAY_NEW);
     assert_int_equal(replay_begin(r, f, SECOND), REPLAY_RUNNING);
@@ -37,7 +37,7 @@ static void test_an_accepted_event_is_known(void **state) {
 
 static void test_a_failed_event_may_come_again(void **state) {
     (void)state;
-    struct replay *r = replay_new(60000, 1000);
+    struct replay *r = replay_new(60000, 1000, 7);
     struct fingerprint f = print_of(r, 1);
     assert_int_equal(replay_begin(r, f, SECOND), REPLAY_NEW);
     replay_forget(r, f);
@@ -47,7 +47,7 @@ static void test_a_failed_event_may_come_again(void **state) {
 
 static void test_it_is_remembered_for_the_window_and_forgotten_later(void **state) {
     (void)state;
-    struct replay *r = replay_new(60000, 1000);
+    struct replay *r = replay_new(60000, 1000, 7);
     struct fingerprint late = print_of(r, 1);
     replay_begin(r, print_of(r, 2), SECOND);
     assert_int_equal(replay_begin(r, late, 60 * SECOND), REPLAY_NEW);
@@ -59,7 +59,7 @@ static void test_it_is_remembered_for_the_window_and_forgotten_later(void **stat
 
 static void test_a_retry_with_a_new_publish_timestamp_is_the_same_event(void **state) {
     (void)state;
-    struct replay *r = replay_new(60000, 1000);
+    struct replay *r = replay_new(60000, 1000, 7);
     struct event a = an_event(1), b = an_event(1);
     b.publish_timestamp += 5000;
     struct fingerprint fa = replay_fingerprint(r, "hook", &a),
@@ -75,7 +75,7 @@ static void test_a_retry_with_a_new_publish_timestamp_is_the_same_event(void **s
 
 static void test_when_full_new_events_are_refused_and_known_ones_still_known(void **state) {
     (void)state;
-    struct replay *r = replay_new(60000, 16);
+    struct replay *r = replay_new(60000, 16, 7);
     int64_t i = 0;
     while (replay_begin(r, print_of(r, i), SECOND) == REPLAY_NEW)
         replay_done(r, print_of(r, i++));
@@ -87,7 +87,7 @@ static void test_when_full_new_events_are_refused_and_known_ones_still_known(voi
 
 static void test_forgetting_leaves_the_others(void **state) {
     (void)state;
-    struct replay *r = replay_new(60000, 1000000);
+    struct replay *r = replay_new(60000, 1000000, 7);
     for (int64_t i = 0; i < 20000; i++)
         assert_int_equal(replay_begin(r, print_of(r, i), SECOND), REPLAY_NEW);
     for (int64_t i = 0; i < 20000; i += 3)
@@ -116,7 +116,7 @@ static void *race(void *context) {
 static void test_of_several_workers_one_runs_it(void **state) {
     (void)state;
     pthread_t threads[4];
-    shared = replay_new(60000, 1000000);
+    shared = replay_new(60000, 1000000, 7);
     for (size_t i = 0; i < COUNT_OF(threads); i++)
         pthread_create(&threads[i], NULL, race, NULL);
     for (size_t i = 0; i < COUNT_OF(threads); i++)

@@ -95,6 +95,15 @@ e2e: $(BUILD)/hookmoon $(E2E_MODULES) ## run the end-to-end tests (KIND=..., E2E
 	@HOOKMOON=$(BUILD)/hookmoon TSAN_OPTIONS=halt_on_error=1 NODE_NO_WARNINGS=1 \
 	  timeout 600 node --test --test-reporter=./tests/e2e/reporter.mjs $(E2E)
 
+# The crash proof: what clients were told holds, whatever happens to the gateway and its disk.
+.PHONY: crash soak
+crash: $(BUILD)/hookmoon $(E2E_MODULES) ## kill it, break its disk, clock and receivers (KIND=release|asan)
+	@echo "== crash proof, $(KIND)"
+	@node --test --test-reporter=./tests/e2e/reporter.mjs tests/crash/checker.test.mjs
+	@HOOKMOON=$(BUILD)/hookmoon timeout 200 node tests/crash/crash.mjs --kills 5
+soak: $(BUILD)/hookmoon $(E2E_MODULES) ## the same, longer
+	@HOOKMOON=$(BUILD)/hookmoon timeout 1800 node tests/crash/crash.mjs --kills 50 --soak
+
 # Fuzz targets: tests/fuzz/fuzz_NAME.c with the corpus tests/fuzz/corpus/NAME.
 FUZZ_SECONDS ?= 10
 FUZZ_CC ?= clang
@@ -138,7 +147,7 @@ deps: ## install what building and serving need (Debian)
 .PHONY: test
 test: ## install, build and run every test
 	@sh tools/install-deps.sh test
-	@$(MAKE) --no-print-directory -s build unit e2e
+	@$(MAKE) --no-print-directory -s build unit e2e crash
 	@$(MAKE) --no-print-directory -s demo
 	@$(MAKE) --no-print-directory -s KIND=asan unit e2e
 	@$(MAKE) --no-print-directory -s KIND=tsan unit e2e E2E="$(TSAN_E2E)"

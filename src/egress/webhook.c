@@ -501,7 +501,7 @@ static bool send_retry(void *context, const struct retry_row *row) {
     if (wait_ms > w->target.webhook->policy.retry.max_ms + DELIVERY_PAUSE_MAX_MS)
         wait_ms = 0; /* the clock was set back */
     if (wait_ms > 0 || !may_send(w) || !take_token(w)) {
-        w->next_due_ms = row->due_ms;
+        w->next_due_ms = wait_ms > 0 ? row->due_ms : 0;
         return false;
     }
     struct item *item = item_new(row->item.kind == ITEM_TEXT ? ITEM_TEXT : ITEM_BINARY,

@@ -29,8 +29,7 @@ struct admin_route {
     bool (*run)(struct admin_request *r, struct error *e);
 };
 
-extern const struct admin_route admin_caches[], admin_webhooks[], admin_keys[],
-    admin_deadletters[];
+extern const struct admin_route admin_caches[], admin_webhooks[], admin_keys[], admin_deadletters[];
 
 /* Answers with JSON; takes the reference. */
 void admin_reply(struct admin_request *r, unsigned status, json_t *json);

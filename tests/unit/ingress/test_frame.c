@@ -22,11 +22,11 @@ static void test_the_json_of_momento(void **state) {
     struct item *text = an_item(ITEM_TEXT, "he\"llo\n", 7, 1);
     frame_item(&b, text);
     expect(&b, "{\"item\":{\"topic_sequence_number\":1,\"sequence_page\":3,"
-               "\"value\":{\"text\":\"he\\\"llo\\n\"}}}");
+               "\"value\":{\"text\":\"he\\\"llo\\n\"},\"timestamp\":0}}");
     struct item *binary = an_item(ITEM_BINARY, "\0\xff", 2, 2);
     frame_item(&b, binary);
     expect(&b, "{\"item\":{\"topic_sequence_number\":2,\"sequence_page\":3,"
-               "\"value\":{\"binary\":\"AP8=\"}}}");
+               "\"value\":{\"binary\":\"AP8=\"},\"timestamp\":0}}");
     frame_discontinuity(&b, &(struct discontinuity){100, 104, 1748358253});
     expect(&b, "{\"discontinuity\":{\"last_topic_sequence\":100,\"new_topic_sequence\":104,"
                "\"new_sequence_page\":1748358253}}");
@@ -41,9 +41,9 @@ static void test_a_batch_is_formatted_once_for_all(void **state) {
     const struct buffer *both = frame_batch(c, items, 2);
     assert_string_equal(both->data,
                         "id: 3:1\ndata: {\"item\":{\"topic_sequence_number\":1,\"sequence_page\":3,"
-                        "\"value\":{\"text\":\"a\"}}}\n\n"
+                        "\"value\":{\"text\":\"a\"},\"timestamp\":0}}\n\n"
                         "id: 3:2\ndata: {\"item\":{\"topic_sequence_number\":2,\"sequence_page\":3,"
-                        "\"value\":{\"text\":\"b\"}}}\n\n");
+                        "\"value\":{\"text\":\"b\"},\"timestamp\":0}}\n\n");
     const char *at = both->data;
     assert_ptr_equal(frame_batch(c, items, 2)->data, at);
     /* A subscriber that is behind by one takes another batch, and gets it. */

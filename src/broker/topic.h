@@ -96,7 +96,7 @@ void durables_free(struct durables *d);
 /* Gives a new topic its place on the disk. ERROR_LIMIT. */
 bool durable_init(struct durables *d, struct topic *t, const char *cache,
                   const struct retention *retention, struct error *e);
-void durable_free(struct durable *d);
+void durable_free(struct durable *own);
 /* Has the topic's row written with the next commit, which need not come soon. */
 void durable_announce(struct durables *d, struct topic *t);
 /* In a transaction, on the thread that writes: numbers the item and writes it. */

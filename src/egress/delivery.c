@@ -213,7 +213,7 @@ void delivery_id(char id[DELIVERY_ID_SIZE], const struct webhook_entry *w, const
     int length = snprintf(text, sizeof text, "%s\n%s\n%s\n%llu:%llu", w->cache, w->name, topic,
                           (unsigned long long)item->page, (unsigned long long)item->number);
     SHA256((const unsigned char *)text, (size_t)length, digest);
-    memcpy(id, "msg_", 4);
+    snprintf(id, DELIVERY_ID_SIZE, "msg_");
     for (size_t i = 0; i < 16; i++)
         snprintf(id + 4 + 2 * i, 3, "%02x", digest[i]);
 }

@@ -316,13 +316,13 @@ static bool replay_delivery(struct admin_request *r, const struct letter *l, boo
 }
 
 static bool replay(struct admin_request *r, struct error *e) {
-    struct letter l;
+    struct letter l = {0};
     const json_t *dry_run = json_object_get(r->body, "dry_run");
     if (dry_run != NULL && !json_is_boolean(dry_run))
         return error_set(e, ERROR_INVALID, "dry_run must be true or false");
     if (!find(r, &l, e))
         return false;
-    bool good = strcmp(l.d.kind, DEADLETTER_SCRIPT) == 0
+    bool good = l.d.hook != NULL
                     ? replay_script(r, &l, json_is_true(dry_run), e)
                     : replay_delivery(r, &l, json_is_true(dry_run), e);
     letter_clear(&l);

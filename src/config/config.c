@@ -59,6 +59,9 @@ void config_init(struct config *c) {
                 .webhook_retries = 10000,
                 .webhook_timeout_ms = 5000,
                 .webhooks = 5,
+                .write_queue_bytes = 64 * 1024 * 1024,
+                .deadletters = 100000,
+                .deadletter_age_ms = 30LL * 86400000,
                 .rotation_grace_ms = 300000,
             },
     };

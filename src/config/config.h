@@ -85,6 +85,9 @@ struct config_limits {
     unsigned webhook_retries;     /* items a webhook tries again, before it takes no new ones */
     int64_t webhook_timeout_ms;   /* an attempt, whole */
     unsigned webhooks;            /* per cache, made while running */
+    size_t write_queue_bytes;     /* waiting for the disk, before publishing is refused */
+    uint64_t deadletters;         /* more drop the oldest ... */
+    int64_t deadletter_age_ms;    /* ... and so does this age */
     int64_t rotation_grace_ms;    /* our hooks accept a rotated secret so long */
 };
 

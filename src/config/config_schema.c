@@ -59,6 +59,9 @@ static const struct field limit_fields[] = {
     {"webhook_retries", FIELD_UNSIGNED, LIMIT(webhook_retries), 1, 1e7, false},
     {"webhook_timeout", FIELD_DURATION, LIMIT(webhook_timeout_ms), 1, DAY_MS, false},
     {"webhooks", FIELD_UNSIGNED, LIMIT(webhooks), 0, 1e6, false},
+    {"write_queue", FIELD_SIZE, LIMIT(write_queue_bytes), 1 << 20, 64 * GIB, false},
+    {"deadletters", FIELD_COUNT, LIMIT(deadletters), 1, 1e9, false},
+    {"deadletter_age", FIELD_DURATION, LIMIT(deadletter_age_ms), 1000, 3650 * DAY_MS, false},
     {"rotation_grace", FIELD_DURATION, LIMIT(rotation_grace_ms), 0, 30 * DAY_MS, false},
 };
 

@@ -7,6 +7,7 @@
 
 #include <curl/curl.h>
 
+#include "gateway/figures.h"
 #include "gateway/worker.h"
 #include "ingress/limits.h"
 #include "store/deadletter_table.h"
@@ -108,8 +109,11 @@ static bool open_data(struct gateway *g, uint64_t *page, struct error *e) {
     const char *dir = g->config->data;
     char *path = xasprintf("%s/token.key", dir);
     g->store = store_open(dir, true, e);
-    if (g->store != NULL)
+    if (g->store != NULL) {
+        struct store_limits limits = limits_for_store(g->config);
+        store_set_limits(g->store, &limits);
         g->token_key = token_key_open(path, true, e);
+    }
     free(path);
     return g->token_key != NULL &&
            store_next_page(g->store, (uint64_t)(clock_wall_ms() / 1000), page, e);
@@ -200,34 +204,6 @@ static bool make_control(struct gateway *g, struct error *e) {
     return g->shared.control != NULL;
 }
 
-/* ---- figures of the broker ---- */
-
-static int64_t read_stat(void *context, size_t offset) {
-    struct gateway *g = context;
-    struct broker_stats stats;
-    broker_get_stats(g->shared.broker, &stats);
-    return (int64_t) * (const uint64_t *)((const char *)&stats + offset);
-}
-
-#define BROKER_STAT(field)                                                                         \
-    static int64_t read_##field(void *context) {                                                   \
-        return read_stat(context, offsetof(struct broker_stats, field));                           \
-    }
-BROKER_STAT(published)
-BROKER_STAT(subscribers)
-BROKER_STAT(topics)
-BROKER_STAT(discontinuities)
-
-static const struct {
-    const char *name, *help;
-    int64_t (*read)(void *context);
-} stats[] = {
-    {"hookmoon_items_published_total", "Items published, by whomever.", read_published},
-    {"hookmoon_subscribers", "Subscriptions that are open, webhooks included.", read_subscribers},
-    {"hookmoon_topics", "Topics that exist.", read_topics},
-    {"hookmoon_discontinuities_total", "Gaps that subscribers were told of.", read_discontinuities},
-};
-
 /* ---- listening ---- */
 
 /* What the gateway's own webhooks call: the address it listens on, or the loopback's. */
@@ -289,8 +265,7 @@ struct gateway *gateway_new(struct config *c, struct error *e) {
     uv_loop_init(&g->loop);
     if (bundle_list_load(&g->bundles, c->scripts, on_bundle_problem, NULL, e) &&
         make_shared(g, e) && make_workers(g, e)) {
-        for (size_t i = 0; i < COUNT_OF(stats); i++)
-            metrics_read(g->shared.metrics, stats[i].name, stats[i].help, "", stats[i].read, g);
+        figures_register(&g->shared);
         try_bundles(g);
         warn_without_keys(g);
         return g;

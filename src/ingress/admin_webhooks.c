@@ -19,6 +19,10 @@ static json_t *describe(struct admin_request *r, const struct webhook_entry *w) 
                              "retrying", (json_int_t)s.retrying);
     json_object_set_new(json, "order", json_string(w->policy.ordered ? "topic" : "none"));
     json_object_set_new(json, "delivery", json_string(w->policy.once ? "once" : "at_least_once"));
+    json_object_set_new(json, "concurrency",
+                        w->policy.concurrency > 0 ? json_integer(w->policy.concurrency)
+                                                  : json_null());
+    json_object_set_new(json, "rate", json_real(w->policy.rate));
     json_object_set_new(json, "failing_since", admin_time(s.failing_since_ms / 1000));
     json_object_set_new(json, "last_error",
                         s.error[0] != '\0' ? json_string(s.error) : json_null());

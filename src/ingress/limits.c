@@ -11,6 +11,14 @@ struct broker_limits limits_for_broker(const struct config *c) {
     };
 }
 
+struct store_limits limits_for_store(const struct config *c) {
+    return (struct store_limits){
+        .queue_bytes = c->limits.write_queue_bytes,
+        .deadletters = c->limits.deadletters,
+        .deadletter_age_ms = c->limits.deadletter_age_ms,
+    };
+}
+
 struct http_limits limits_for_http(const struct config *c) {
     return (struct http_limits){
         .header_bytes = c->limits.header_bytes,

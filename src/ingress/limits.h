@@ -11,6 +11,7 @@
 #include "script/script.h"
 
 struct broker_limits limits_for_broker(const struct config *c);
+struct store_limits limits_for_store(const struct config *c);
 struct http_limits limits_for_http(const struct config *c);
 struct h2_limits limits_for_h2(const struct config *c);
 /* Borrows strings of `c`. */

@@ -199,9 +199,10 @@ static void hand_over(struct transaction *t) {
     else
         p->last_ended->next = t;
     p->last_ended = t;
-    pthread_mutex_unlock(&p->lock);
+    /* Under the lock: once its last transaction was dispatched, the port may be freed. */
     if (was_empty)
         p->wake(p->context);
+    pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- submitting ---- */
@@ -569,6 +570,10 @@ struct journal *journal_new(struct database *db, size_t queue_bytes) {
 void journal_add_client(struct journal *j, struct journal_client *c) {
     c->next = j->clients;
     j->clients = c;
+}
+
+void journal_set_queue(struct journal *j, size_t bytes) {
+    j->queue_bytes = bytes;
 }
 
 bool journal_start(struct journal *j, struct error *e) {

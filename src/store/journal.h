@@ -100,6 +100,8 @@ struct journal_figures {
 
 /* `db` is the writer's from journal_start on; the journal reopens and closes it. */
 struct journal *journal_new(struct database *db, size_t queue_bytes);
+/* Before journal_start: how much may wait to be written. */
+void journal_set_queue(struct journal *j, size_t bytes);
 bool journal_start(struct journal *j, struct error *e);
 void journal_get_figures(struct journal *j, struct journal_figures *f);
 /* When not NULL, why writing fails this moment. */

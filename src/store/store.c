@@ -15,18 +15,20 @@
 #include "store/outbox_table.h"
 #include "store/schema.h"
 
-#define QUEUE_BYTES (64 * 1024 * 1024)
 /* How long a start waits for the check of a database that was not closed; it goes on beside. */
 #define CHECK_WAIT_MS 300
 
-/* More than these, or older ones, are dropped. */
-#define DEADLETTERS_MAX    100000
-#define DEADLETTERS_AGE_MS (30 * 86400000LL)
+static const struct store_limits default_limits = {
+    .queue_bytes = 64 * 1024 * 1024,
+    .deadletters = 100000,
+    .deadletter_age_ms = 30 * 86400000LL,
+};
 /* Pages that are given back to the file system at once. */
 #define VACUUM_PAGES 64
 
 struct store {
     struct journal_client client; /* first: what the journal hands back is this */
+    struct store_limits limits;
     char *path;
     int lock_fd; /* -1: not held */
     pthread_mutex_t lock;
@@ -145,9 +147,10 @@ static bool mark_open(struct store *s, bool *clean, struct error *e) {
 
 /* journal_client.tidy */
 static bool tidy(struct journal_client *c, struct database *db, bool *more, struct error *e) {
+    const struct store_limits *limits = &((const struct store *)c)->limits;
     int64_t pages = 0;
-    (void)c;
-    if (!deadletter_table_tidy(db, DEADLETTERS_MAX, clock_wall_ms() - DEADLETTERS_AGE_MS, e) ||
+    if (!deadletter_table_tidy(db, (int64_t)limits->deadletters,
+                               clock_wall_ms() - limits->deadletter_age_ms, e) ||
         !database_number(db, e, &pages, "PRAGMA freelist_count", ""))
         return false;
     if (pages < 4 * VACUUM_PAGES) /* some are kept for what comes next */
@@ -159,6 +162,7 @@ static bool tidy(struct journal_client *c, struct database *db, bool *more, stru
 struct store *store_open(const char *dir, bool exclusive, struct error *e) {
     struct store *s = xcalloc(1, sizeof *s);
     bool clean = true;
+    s->limits = default_limits;
     s->lock_fd = -1;
     s->path = xasprintf("%s/hookmoon.db", dir);
     pthread_mutex_init(&s->lock, NULL);
@@ -168,7 +172,7 @@ struct store *store_open(const char *dir, bool exclusive, struct error *e) {
         if (exclusive) {
             struct database *writer = open_writer(s, e);
             if (writer != NULL)
-                s->journal = journal_new(writer, QUEUE_BYTES);
+                s->journal = journal_new(writer, s->limits.queue_bytes);
             s->client.tidy = tidy;
             if (s->journal != NULL)
                 journal_add_client(s->journal, &s->client);
@@ -180,6 +184,11 @@ struct store *store_open(const char *dir, bool exclusive, struct error *e) {
     }
     store_close(s);
     return NULL;
+}
+
+void store_set_limits(struct store *s, const struct store_limits *limits) {
+    s->limits = *limits;
+    journal_set_queue(s->journal, limits->queue_bytes);
 }
 
 struct journal *store_journal(struct store *s) {
@@ -264,6 +273,13 @@ static bool read_all(struct store *s, struct error *e, each_row *each, void *con
                      const char *sql) {
     pthread_mutex_lock(&s->lock);
     bool good = database_query(s->db, e, each, context, sql, "");
+    pthread_mutex_unlock(&s->lock);
+    return good;
+}
+
+bool store_count_deadletters(struct store *s, int64_t *count, struct error *e) {
+    pthread_mutex_lock(&s->lock);
+    bool good = deadletter_table_count(s->db, count, e);
     pthread_mutex_unlock(&s->lock);
     return good;
 }

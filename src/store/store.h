@@ -20,6 +20,14 @@ struct store *store_open(const char *dir, bool exclusive, struct error *e);
 /* Commits what the journal has, and notes that nothing is left to check. */
 void store_close(struct store *s);
 
+struct store_limits {
+    size_t queue_bytes;        /* waiting to be written */
+    uint64_t deadletters;      /* the newest that are kept */
+    int64_t deadletter_age_ms; /* and how long */
+};
+/* Of an exclusive store, before store_start. */
+void store_set_limits(struct store *s, const struct store_limits *limits);
+
 /* The journal of an exclusive store, whose clients are added before store_start. */
 struct journal *store_journal(struct store *s);
 /* From now on the journal's thread writes. */
@@ -30,6 +38,8 @@ struct database *store_open_reader(const struct store *s, struct error *e);
 bool store_is_damaged(struct store *s, struct error *why);
 /* True when another process changed the database since the last call. */
 bool store_changed(struct store *s);
+
+bool store_count_deadletters(struct store *s, int64_t *count, struct error *e);
 
 /* A page that no topic of an earlier run had, nor will have before the next call. */
 bool store_next_page(struct store *s, uint64_t now_s, uint64_t *page, struct error *e);

@@ -21,23 +21,30 @@ test('caches and webhooks of a running gateway', async (t) => {
   const run = async (...args) => { const r = await hookmoon(args, { env }); return r.code === 0 ? r.out : `${r.code} ${r.err}`; };
   assert.equal(await run('cache', 'create', 'my room'), '');
   assert.match(await run('cache', 'create', 'my room'), /^1 hookmoon: refused \(status 409\): there is a cache of that name already/);
-  assert.equal(await run('cache', 'list'), 'chat\nmy room\n');
+  assert.equal(await run('cache', 'create', 'quick', '--memory'), '');
+  assert.equal(await run('cache', 'list'), 'chat\tdisk\nmy room\tdisk\nquick\tmemory\n');
+  assert.equal(await run('cache', 'delete', 'quick'), '');
   assert.equal(JSON.parse(await run('cache', 'list', '--json')).caches.length, 2);
   const secret = await run('webhook', 'put', 'my room', 'w', '--topic', 't', '--to', 'https://example.com/x');
   assert.match(secret, /^[0-9a-f]{64}\n$/);
   assert.equal(await run('webhook', 'secret', 'my room', 'w'), secret);
   assert.notEqual(await run('webhook', 'rotate', 'my room', 'w'), secret);
-  assert.equal(await run('webhook', 'list', 'my room'), 'w\tt\thttps://example.com/x\n');
+  assert.equal(await run('webhook', 'list', 'my room'), 'w\tt\thttps://example.com/x\tok\t0\n');
+  assert.equal(await run('webhook', 'put', 'my room', 'w', '--topic', 't', '--to', 'https://example.com/x', '--order', 'topic', '--concurrency', '3', '--rate', '2.5'), await run('webhook', 'secret', 'my room', 'w'));
+  assert.match(await run('webhook', 'show', 'my room', 'w'), /^cache: my room\nname: w\ntopic: t\n[^]*\nstatus: ok\n[^]*order: topic\ndelivery: at_least_once\nconcurrency: 3\nrate: 2.5\n/);
+  assert.equal(JSON.parse(await run('webhook', 'show', 'my room', 'w', '--json')).rate, 2.5);
+  assert.equal(await run('webhook', 'enable', 'my room', 'w'), '');
+  assert.match(await run('webhook', 'put', 'my room', 'w', '--topic', 't', '--to', '/x', '--order', 'sideways'), /^1 .*order must be "none" or "topic"/);
   assert.equal(await run('webhook', 'delete', 'my room', 'w'), '');
   assert.match(await run('webhook', 'delete', 'my room', 'w'), /^1 .*no webhook of that name/);
   assert.equal(await run('cache', 'flush', 'my room'), '');
   assert.equal(await run('cache', 'delete', 'my room'), '');
   assert.match(await run('cache', 'delete', 'chat'), /^1 .*configuration file/);
-  for (const wrong of [['cache'], ['cache', 'create'], ['cache', 'list', 'x'], ['webhook', 'put', 'a', 'b'], ['webhook', 'put', 'a', 'b', '--topic', 't'], ['webhook', 'nope'], ['cache', 'list', '--nope'], ['key'], ['key', 'create'], ['key', 'revoke']])
+  for (const wrong of [['cache'], ['cache', 'create'], ['cache', 'list', 'x'], ['webhook', 'put', 'a', 'b'], ['webhook', 'put', 'a', 'b', '--topic', 't'], ['webhook', 'nope'], ['webhook', 'put', 'a', 'b', '--topic', 't', '--to', '/x', '--rate', 'fast'], ['cache', 'list', '--nope'], ['key'], ['key', 'create'], ['key', 'revoke']])
     assert.match(await run(...wrong), /^2 /, wrong.join(' '));
   assert.match((await hookmoon(['cache', 'list', '--url', g.url])).err, /status 401/);
   assert.match((await hookmoon(['cache', 'list', '--url', 'http://127.0.0.1:1'])).err, /cannot reach http:\/\/127\.0\.0\.1:1/);
-  assert.equal((await hookmoon(['cache', 'list', '--url', g.url, '--key-env', 'MINE'], { env: { MINE: 'root-key-12345' } })).out, 'chat\n');
+  assert.equal((await hookmoon(['cache', 'list', '--url', g.url, '--key-env', 'MINE'], { env: { MINE: 'root-key-12345' } })).out, 'chat\tdisk\n');
 });
 
 test('the first key is made before the first start, and revoked while it runs', async (t) => {

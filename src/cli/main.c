@@ -76,6 +76,7 @@ static int help(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN); /* a peer that is gone is an error of that write, not our end */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a file's limit */
     if (argc < 2) {
         print_overview(stderr);
         return CLI_USAGE;

@@ -37,7 +37,6 @@ struct delivery {
     struct item *item; /* NULL: nothing is in flight */
     bool sent;         /* from here on it may have arrived */
     bool refused;      /* by the guard */
-    int64_t pause_ms;
     size_t answered; /* bytes of the answer's body */
     uint64_t started_ns;
     char message[CURL_ERROR_SIZE];
@@ -90,6 +89,15 @@ static void explain(const struct delivery *d, CURLcode result, long status, char
         snprintf(why, size, "%s", d->message[0] != '\0' ? d->message : curl_easy_strerror(result));
 }
 
+/* Retry-After, in seconds or as a date. */
+static int64_t asked_pause_ms(const struct delivery *d) {
+    curl_off_t seconds = 0;
+    curl_easy_getinfo(d->easy, CURLINFO_RETRY_AFTER, &seconds);
+    if (seconds <= 0)
+        return 0;
+    return seconds < DELIVERY_PAUSE_MAX_MS / 1000 ? (int64_t)seconds * 1000 : DELIVERY_PAUSE_MAX_MS;
+}
+
 static void on_done(struct curl_transfer *transfer, CURLcode result) {
     struct delivery *d = (struct delivery *)transfer;
     long status = 0;
@@ -99,7 +107,7 @@ static void on_done(struct curl_transfer *transfer, CURLcode result) {
     const struct delivery_result r = {
         .outcome = outcome_of(d, result, status),
         .why = why,
-        .pause_ms = status == 429 || status == 503 ? d->pause_ms : 0,
+        .pause_ms = status == 429 || status == 503 ? asked_pause_ms(d) : 0,
         .duration_ns = clock_mono_ns() - d->started_ns,
     };
     /* Taken out, so that it may be started again in there. */
@@ -115,23 +123,6 @@ static size_t on_answer(char *bytes, size_t size, size_t count, void *context) {
     struct delivery *d = context;
     d->answered += size * count;
     return d->answered <= ANSWER_BYTES ? size * count : 0;
-}
-
-/* CURLOPT_HEADERFUNCTION: Retry-After, in seconds; as a date it is not looked at. */
-static size_t on_header(char *line, size_t size, size_t count, void *context) {
-    static const char name[] = "retry-after:";
-    struct delivery *d = context;
-    size_t length = size * count, at = sizeof name - 1;
-    int64_t seconds = 0;
-    if (length < at || strncasecmp(line, name, at) != 0)
-        return length;
-    while (at < length && (line[at] == ' ' || line[at] == '\t'))
-        at++;
-    for (; at < length && line[at] >= '0' && line[at] <= '9' && seconds < DELIVERY_PAUSE_MAX_MS;
-         at++)
-        seconds = seconds * 10 + (line[at] - '0');
-    d->pause_ms = seconds < DELIVERY_PAUSE_MAX_MS / 1000 ? seconds * 1000 : DELIVERY_PAUSE_MAX_MS;
-    return length;
 }
 
 /* CURLOPT_OPENSOCKETFUNCTION */
@@ -168,8 +159,6 @@ static void set_fixed_options(struct delivery *d) {
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, d);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, d);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)IDLE_SECONDS);
     /* Else the end of a transfer waits, and with it the loop, until the name is looked up. */
@@ -242,7 +231,6 @@ bool delivery_start(struct delivery *d, struct item *item) {
     const struct webhook_entry *w = d->target->webhook;
     d->item = item;
     d->sent = d->refused = false;
-    d->pause_ms = 0;
     d->loop = d->target->network->curl;
     d->answered = 0;
     d->message[0] = '\0';

@@ -873,9 +873,9 @@ static void take_entry(struct webhook *w, struct webhook_entry *entry) {
     set_target(w, entry);
 }
 
-/* Another topic took its place: it sends what was published before. */
-static void retire(struct webhook *w) {
-    w->row.until = subscription_tip(w->subscription);
+/* Another topic took its place: it sends what is before `until`, and ends. */
+static void retire(struct webhook *w, uint64_t until) {
+    w->row.until = until;
     w->row.page = 0; /* has the row written */
     w->retired = true;
     pump(w);
@@ -958,9 +958,7 @@ static void open_leftovers(struct webhook_sender *s, struct webhook_entry *entry
     for (size_t i = 0; i < l.count; i++) {
         if (open_webhook(s, entry, l.topics[i], &e)) {
             struct webhook *w = s->webhooks->prev; /* the one just opened */
-            retire(w);
-            if (l.until[i] != 0)
-                w->row.until = l.until[i];
+            retire(w, l.until[i] != 0 ? l.until[i] : subscription_tip(w->subscription));
         } else {
             log_error("what a webhook had still to deliver cannot be", LOG_STR("error", e.message));
         }
@@ -995,7 +993,7 @@ static bool update(struct webhook_sender *s, struct error *e) {
         else if (w->retired)
             take_entry(w, entry);
         else if (entry->delivery != w->delivery)
-            retire(w);
+            retire(w, subscription_tip(w->subscription));
         else if (is_other_kind(w, entry))
             close_webhook(w);
         else if (entry != w->target.webhook)

@@ -207,9 +207,11 @@ static void hand_over(struct transaction *t) {
 
 /* ---- submitting ---- */
 
-static bool has_room(struct journal *j, size_t bytes, struct error *e) {
+/* The bound may be passed by one transaction of each thread: else one that is larger never would be
+ * taken. `waiting` is what the thread has not handed over yet. */
+static bool has_room(struct journal *j, size_t waiting, struct error *e) {
     size_t queued = atomic_load_explicit(&j->bytes, memory_order_relaxed);
-    return queued + bytes <= j->queue_bytes || queued == 0 ||
+    return queued + waiting < j->queue_bytes ||
            error_set(e, ERROR_STORAGE,
                      "the disk does not keep up: as much waits to be written as may");
 }
@@ -240,7 +242,7 @@ static bool ends_at_once(struct journal *j, size_t waiting, struct transaction *
         finish(t);
         return true;
     }
-    if (has_room(j, waiting + t->bytes, e))
+    if (has_room(j, waiting, e))
         return false;
     transaction_free(t);
     *good = false;

@@ -5,7 +5,16 @@ bool outbox_table_begin(struct database *db, const char *cache, const char *webh
     return database_run(db, e,
                         "INSERT OR IGNORE INTO outbox (cache, webhook, topic, page, number, until, "
                         "failing_since, disabled) VALUES (?, ?, ?, ?, ?, 0, 0, 0)",
-                        "sssii", cache, webhook, topic, (int64_t)page, (int64_t)number);
+                        "sssii", cache, webhook, topic, (int64_t)page, (int64_t)number) &&
+           database_run(db, e,
+                        "UPDATE outbox SET until = 0 WHERE cache = ? AND webhook = ? AND topic = ? "
+                        "AND until <> 0",
+                        "sss", cache, webhook, topic) &&
+           database_run(db, e,
+                        "UPDATE outbox SET until = coalesce((SELECT next FROM topics WHERE "
+                        "topics.cache = outbox.cache AND topics.name = outbox.topic), 0) "
+                        "WHERE cache = ? AND webhook = ? AND topic <> ? AND until = 0",
+                        "sss", cache, webhook, topic);
 }
 
 void outbox_table_save(struct transaction *t, const struct outbox_row *row) {

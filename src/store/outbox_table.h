@@ -27,7 +27,8 @@ struct retry_row {
     struct item_row item;
 };
 
-/* Where a webhook begins, unless it is there already. */
+/* Where a webhook begins, unless it is there already. Another topic that it had ends with what it
+ * has by now. */
 bool outbox_table_begin(struct database *db, const char *cache, const char *webhook,
                         const char *topic, uint64_t page, uint64_t number, struct error *e);
 void outbox_table_save(struct transaction *t, const struct outbox_row *row);

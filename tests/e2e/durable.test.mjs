@@ -2,43 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { join } from 'node:path';
 import test from 'node:test';
 
 import { binary, event, root, secret, sleep, start, until } from './gateway.mjs';
-
-/** Kills it and starts it anew on the same data and port. */
-async function crash(t, g, options = {}) {
-  g.expect = 'SIGKILL';
-  await g.stop('SIGKILL');
-  return again(t, g, options);
-}
-
-const again = (t, g, { config = '', ...options } = {}) =>
-  start(t, { ...options, listen: new URL(g.url).host, config: `${config} data = "${g.path}/data"` });
+import { again, crash, receiver, webhook } from './receiver.mjs';
 
 const numbers = (items) => items.map((i) => i.item.topic_sequence_number);
-
-/** A receiver that answers with what `answer` says: a status, or headers as well. */
-async function receiver(t, answer) {
-  const got = [];
-  const server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (d) => { body += d; }).on('end', () => {
-      const e = JSON.parse(body);
-      got.push({ text: e.text, number: e.topic_sequence_number, id: request.headers['webhook-id'] });
-      const [status, headers] = [answer(e, got)].flat();
-      response.writeHead(status, headers).end();
-    });
-  }).listen(0, '127.0.0.1');
-  await new Promise((done) => server.on('listening', done));
-  t.after(() => { server.closeAllConnections?.(); server.close(); });
-  return { got, url: `http://127.0.0.1:${server.address().port}/` };
-}
-
-const webhook = (url, more = '') =>
-  `webhooks = { { cache = "chat", name = "w", topic = "t", url = "${url}", secret = "${secret}", retry = { first = "50ms", max = "200ms" }, ${more} } }`;
 
 test('items, page and numbers are there after a crash; one in memory are not', async (t) => {
   const config = 'caches = { "chat", { name = "mem", durability = "memory" } } limits.retained_items = 4';

@@ -299,7 +299,7 @@ test('curl reads a stream line by line', async (t) => {
 test('/health, /ready and /metrics answer', async (t) => {
   const g = await start(t);
   assert.deepEqual(await (await fetch(`${g.url}/health`)).json(), { status: 'ok' });
-  assert.deepEqual(await (await fetch(`${g.url}/ready`)).json(), { status: 'ready' });
+  assert.deepEqual(await (await fetch(`${g.url}/ready`)).json(), { status: 'ready', storage: 'ok' });
   assert.equal((await fetch(`${g.url}/ready`, { method: 'HEAD' })).status, 200);
   const metrics = await fetch(`${g.url}/metrics`);
   assert.match(metrics.headers.get('content-type'), /^text\/plain; version=0\.0\.4/);

@@ -981,6 +981,20 @@ static bool open_current(struct webhook_sender *s, struct webhook_entry *entry, 
     return open_webhook(s, entry, entry->topic, e);
 }
 
+/* What `entry`, NULL for none, makes of an open webhook. False: it is closed, and may be freed. */
+static bool follow(struct webhook *w, struct webhook_entry *entry) {
+    if (entry == NULL ||
+        (!w->retired && entry->delivery == w->delivery && is_other_kind(w, entry))) {
+        close_webhook(w);
+        return false;
+    }
+    if (!w->retired && entry->delivery != w->delivery)
+        retire(w, subscription_tip(w->subscription));
+    else if (entry != w->target.webhook)
+        take_entry(w, entry);
+    return true;
+}
+
 static bool update(struct webhook_sender *s, struct error *e) {
     struct webhook_entry **list;
     struct webhook *w, *next;
@@ -988,17 +1002,8 @@ static bool update(struct webhook_sender *s, struct error *e) {
     size_t count = webhook_set_list(s->options.webhooks, NULL, &list, NULL);
     DL_FOREACH_SAFE(s->webhooks, w, next) {
         struct webhook_entry *entry = find_entry(list, count, w);
-        if (entry == NULL)
-            close_webhook(w);
-        else if (w->retired)
-            take_entry(w, entry);
-        else if (entry->delivery != w->delivery)
-            retire(w, subscription_tip(w->subscription));
-        else if (is_other_kind(w, entry))
-            close_webhook(w);
-        else if (entry != w->target.webhook)
-            take_entry(w, entry);
-        if (entry != NULL && !w->retired && webhook_set_take_enable(s->options.webhooks, entry->id))
+        if (follow(w, entry) && !w->retired &&
+            webhook_set_take_enable(s->options.webhooks, entry->id))
             enable(w);
     }
     for (size_t i = 0; i < count; i++) {

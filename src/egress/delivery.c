@@ -37,7 +37,7 @@ struct delivery {
     struct item *item; /* NULL: nothing is in flight */
     bool sent;         /* from here on it may have arrived */
     bool refused;      /* by the guard */
-    size_t answered; /* bytes of the answer's body */
+    size_t answered;   /* bytes of the answer's body */
     uint64_t started_ns;
     char message[CURL_ERROR_SIZE];
 };

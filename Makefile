@@ -173,10 +173,10 @@ demo: ## play the whole story against a gateway on a free port
 	@sh tools/demo.sh
 
 .PHONY: bench
-bench: ## compare with others; writes bench/RESULTS*.md (BENCH=run|grpc for one part)
+bench: ## compare with others; writes bench/RESULTS*.md (BENCH=run|grpc|durable for one part)
 	@sh tools/install-deps.sh bench
 	@$(MAKE) --no-print-directory -s build
-	@for part in $(or $(BENCH),run grpc); do sh bench/$$part.sh || exit 1; done
+	@for part in $(or $(BENCH),run grpc durable); do sh bench/$$part.sh || exit 1; done
 
 .PHONY: clean
 clean: ## remove what was built

@@ -11,7 +11,7 @@
  * its time in one chain. So the headers are laid out that the signature lies across the middle.
  *
  * Build: cc -std=gnu17 -O2 gen_events.c -o gen_events -lcrypto
- * Run:   gen_events SECRET COUNT > requests.bin
+ * Run:   gen_events SECRET COUNT [CACHE] > requests.bin       (CACHE has four letters: chat)
  */
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -26,20 +26,22 @@ static const char head[] = "POST /hooks/uppercase HTTP/1.1\r\nHost: localhost\r\
                            "User-Agent: bench/1.0 (wrk)\r\nContent-Type: application/json\r\n"
                            "Content-Length: 190\r\nmomento-signature: ";
 
-static int write_body(char *body, size_t capacity, long long now_ms, long number) {
+static int write_body(char *body, size_t capacity, const char *cache, long long now_ms,
+                      long number) {
     return snprintf(body, capacity,
-                    "{\"cache\":\"chat\",\"topic\":\"room-281\",\"event_timestamp\":%lld,"
+                    "{\"cache\":\"%s\",\"topic\":\"room-281\",\"event_timestamp\":%lld,"
                     "\"publish_timestamp\":%lld,\"topic_sequence_number\":%ld,"
                     "\"token_id\":\"mo-the-squirrel\",\"text\":\"Here I am!! :-)!\"}",
-                    now_ms - 1, now_ms, number);
+                    cache, now_ms - 1, now_ms, number);
 }
 
 int main(int argc, char **argv) {
-    const char *secret = argc == 3 ? argv[1] : NULL;
-    long count = argc == 3 ? atol(argv[2]) : 0;
+    const char *secret = argc >= 3 ? argv[1] : NULL;
+    long count = argc >= 3 ? atol(argv[2]) : 0;
+    const char *cache = argc == 4 ? argv[3] : "chat";
     struct timespec now;
     if (secret == NULL || count < 1 || count > 100000000) {
-        fprintf(stderr, "usage: %s SECRET COUNT\n", argv[0]);
+        fprintf(stderr, "usage: %s SECRET COUNT [CACHE]\n", argv[0]);
         return 2;
     }
     clock_gettime(CLOCK_REALTIME, &now);
@@ -48,7 +50,7 @@ int main(int argc, char **argv) {
         char body[256];
         unsigned char mac[EVP_MAX_MD_SIZE];
         unsigned mac_length = 0;
-        int length = write_body(body, sizeof body, now_ms, FIRST_NUMBER + i);
+        int length = write_body(body, sizeof body, cache, now_ms, FIRST_NUMBER + i);
         if (length != BODY_SIZE) {
             fprintf(stderr, "gen_events: a body has %d bytes instead of %d\n", length, BODY_SIZE);
             return 1;

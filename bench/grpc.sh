@@ -12,7 +12,7 @@ cc -std=gnu17 -O2 bench/latency.c -o "$out/latency" $(pkg-config --cflags --libs
 
 start_hookmoon
 await_port $hookmoon_port
-curl -s -o /dev/null -H 'Content-Type: application/json' -d '{"name":"c"}' \
+curl -s -o /dev/null -H 'Content-Type: application/json' -d '{"name":"c","durability":"memory"}' \
     "http://127.0.0.1:$hookmoon_port/admin/caches" # the name that latency.c uses
 
 # ---- (a) unary publish ----

@@ -71,7 +71,8 @@ const withFaults = (name, orders, { refuses = true, moody = false, again = AGAIN
     const world = await World.create(name, seed, { env: faults.env });
     try {
       await world.subscribe();
-      if (moody) for (const w of world.webhooks) world.receiver.behaviour.set(w.name, () => (world.random.chance(0.3) ? 500 : 'ok'));
+      // Not so often that the breaker, by chance, stays open for all of the time that is waited.
+      if (moody) for (const w of world.webhooks) world.receiver.behaviour.set(w.name, () => (world.random.chance(0.15) ? 500 : 'ok'));
       world.load();
       await sleep(700);
       for (const order of orders) {

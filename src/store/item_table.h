@@ -48,7 +48,7 @@ bool item_table_sizes(struct database *db, int64_t topic, uint64_t from, uint64_
                       struct error *e);
 bool item_table_drop(struct database *db, int64_t topic, uint64_t from, uint64_t before,
                      struct error *e);
-/* A bit of what deleted caches left behind; `*more`: there may be more. */
+/* Drops a bit of what deleted caches left behind; sets `*more` when there may be more. */
 bool item_table_reap(struct database *db, bool *more, struct error *e);
 
 #endif

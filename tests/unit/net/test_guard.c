@@ -60,10 +60,51 @@ static void test_networks_can_be_allowed(void **state) {
         assert_non_null(guard_parse(wrong[i], &n[0]));
 }
 
+/* The first and the last address of each closed network, and its neighbours. */
+static void test_edges(void **state) {
+    static const char *const edges[][2] = {
+        {"9.255.255.255", "10.0.0.0"},      {"11.0.0.0", "10.255.255.255"},
+        {"126.255.255.255", "127.0.0.0"},   {"128.0.0.0", "127.255.255.255"},
+        {"172.15.255.255", "172.16.0.0"},   {"172.32.0.0", "172.31.255.255"},
+        {"192.167.255.255", "192.168.0.0"}, {"192.169.0.0", "192.168.255.255"},
+        {"169.253.255.255", "169.254.0.0"}, {"169.255.0.0", "169.254.255.255"},
+        {"100.63.255.255", "100.64.0.0"},   {"100.128.0.0", "100.127.255.255"},
+        {"1.0.0.0", "0.255.255.255"},       {"223.255.255.255", "224.0.0.0"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(edges); i++) {
+        char *mapped = xasprintf("::ffff:%s", edges[i][1]);
+        assert_true(allows(edges[i][0], NULL, 0));
+        assert_false(allows(edges[i][1], NULL, 0));
+        assert_false(allows(mapped, NULL, 0)); /* and written as IPv6 */
+        free(mapped);
+    }
+}
+
+static void test_allowing_everything_is_allowing_everything(void **state) {
+    struct guard_network n[2];
+    (void)state;
+    assert_null(guard_parse("0.0.0.0/0", &n[0]));
+    assert_true(allows("127.0.0.1", n, 1));
+    assert_false(allows("::1", n, 1)); /* of IPv4 alone */
+    assert_null(guard_parse("::/0", &n[1]));
+    assert_true(allows("::1", n + 1, 1));
+}
+
+static void test_other_families_are_closed(void **state) {
+    struct sockaddr local = {.sa_family = AF_UNIX};
+    (void)state;
+    assert_false(guard_allows(&local, NULL, 0));
+    assert_false(guard_is_loopback(&local));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_private_addresses_are_kept_out),
         cmocka_unit_test(test_networks_can_be_allowed),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_allowing_everything_is_allowing_everything),
+        cmocka_unit_test(test_other_families_are_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "broker/stored_item.h"
 #include "broker/topic.h"
-#include "store/item_table.h"
 
 #define DROP_ROWS   1000 /* in one turn of tidying, of one topic */
 #define TIDY_TOPICS 32   /* in one turn */
@@ -148,14 +148,7 @@ bool durable_write(struct durables *d, struct topic *t, struct item *item, struc
     item->page = t->page;
     item->number = own->written;
     item->timestamp_ms = clock_wall_ms();
-    const struct item_row row = {
-        .number = item->number,
-        .kind = item->kind,
-        .timestamp_ms = item->timestamp_ms,
-        .publisher_id = item->publisher_id,
-        .value = item->value,
-        .length = item->length,
-    };
+    const struct item_row row = item_to_row(item);
     if (!item_table_add(db, own->id, &row, e))
         return false;
     own->written++;
@@ -220,12 +213,7 @@ struct reading {
 
 static bool take_row(void *context, const struct item_row *row) {
     struct reading *r = context;
-    struct item *item = item_new(row->kind == ITEM_TEXT ? ITEM_TEXT : ITEM_BINARY, row->value,
-                                 row->length, row->publisher_id, "");
-    item->page = r->topic->page;
-    item->number = row->number;
-    item->timestamp_ms = row->timestamp_ms;
-    r->items[r->count++] = item;
+    r->items[r->count++] = item_from_row(row, r->topic->page);
     r->bytes += row->length;
     return r->count < r->room && r->bytes < r->max_bytes;
 }

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "broker/stored_item.h"
 #include "egress/webhook_internal.h"
 #include "store/deadletter_table.h"
 
@@ -36,17 +37,6 @@ static void on_saved(void *context, const struct error *e) {
         webhook_pump(w);
 }
 
-static struct item_row row_of(const struct item *item) {
-    return (struct item_row){
-        .number = item->number,
-        .kind = item->kind,
-        .timestamp_ms = item->timestamp_ms,
-        .publisher_id = item->publisher_id,
-        .value = item->value,
-        .length = item->length,
-    };
-}
-
 static void add_deadletter(struct attempt *a, struct transaction *t) {
     const struct webhook *w = a->webhook;
     const struct item *item = a->item;
@@ -78,7 +68,7 @@ void attempt_save(struct attempt *a) {
     struct error e;
     if (a->save == SAVE_RETRY) {
         const struct retry_row row = {a->item->page, a->attempts, a->since_ms,
-                                      a->due_ms,     a->error,    row_of(a->item)};
+                                      a->due_ms,     a->error,    item_to_row(a->item)};
         outbox_table_put_retry(t, w->row.id, &row);
     } else {
         if (a->save == SAVE_DEADLETTER)

@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 
+#include "broker/stored_item.h"
 #include "egress/webhook_internal.h"
 
 /* ---- may one be sent ---- */
@@ -149,12 +150,7 @@ static bool send_retry(void *context, const struct retry_row *row) {
         w->next_due_ms = wait_ms > 0 ? row->due_ms : 0;
         return false;
     }
-    struct item *item = item_new(row->item.kind == ITEM_TEXT ? ITEM_TEXT : ITEM_BINARY,
-                                 row->item.value, row->item.length, row->item.publisher_id, "");
-    item->page = row->page;
-    item->number = row->item.number;
-    item->timestamp_ms = row->item.timestamp_ms;
-    start(idle_attempt(w), item, row);
+    start(idle_attempt(w), item_from_row(&row->item, row->page), row);
     return true;
 }
 

@@ -322,9 +322,8 @@ static bool replay(struct admin_request *r, struct error *e) {
         return error_set(e, ERROR_INVALID, "dry_run must be true or false");
     if (!find(r, &l, e))
         return false;
-    bool good = l.d.hook != NULL
-                    ? replay_script(r, &l, json_is_true(dry_run), e)
-                    : replay_delivery(r, &l, json_is_true(dry_run), e);
+    bool good = l.d.hook != NULL ? replay_script(r, &l, json_is_true(dry_run), e)
+                                 : replay_delivery(r, &l, json_is_true(dry_run), e);
     letter_clear(&l);
     return good;
 }

@@ -13,7 +13,12 @@ static int64_t end_id(int64_t topic, uint64_t before) {
 }
 
 bool item_table_put_topic(struct database *db, const struct topic_row *t, struct error *e) {
-    return database_run(db, e, "INSERT OR REPLACE INTO topics VALUES (?, ?, ?, ?, ?, ?, ?)",
+    /* With every commit: REPLACE would write the index as well. */
+    return database_run(db, e,
+                        "INSERT INTO topics (id, cache, name, page, first, next, bytes) "
+                        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+                        "page = excluded.page, first = excluded.first, next = excluded.next, "
+                        "bytes = excluded.bytes",
                         "issiiii", t->id, t->cache, t->name, (int64_t)t->page, (int64_t)t->first,
                         (int64_t)t->next, t->bytes);
 }

@@ -410,7 +410,9 @@ static bool start_store(struct gateway *g, struct error *e) {
         return false;
     struct transaction *release = transaction_new(NULL, NULL);
     inbox_table_release(release);
-    return journal_submit_and_wait(store_journal(g->store), release, e);
+    /* On a damaged database it goes on with memory caches, and with what can be read. */
+    return journal_submit_and_wait(store_journal(g->store), release, e) ||
+           store_is_damaged(g->store, NULL);
 }
 
 bool gateway_run(struct gateway *g, struct error *e) {

@@ -52,6 +52,8 @@ struct journal {
     struct transaction *queue, *last;
     _Atomic size_t bytes; /* queued and being written; read without the lock */
     bool urgent, stopping;
+    bool refusing;
+    struct error refusal;
     struct journal_figures figures;
     struct error failure;
 
@@ -388,6 +390,15 @@ static void reopen(struct journal *j) {
     }
 }
 
+static bool may_write(struct journal *j, struct error *e) {
+    pthread_mutex_lock(&j->lock);
+    bool refusing = j->refusing;
+    if (refusing)
+        *e = j->refusal;
+    pthread_mutex_unlock(&j->lock);
+    return !refusing;
+}
+
 /*
  * Applies and commits those that have not failed. One that is refused by itself is marked, and all
  * begins anew without it; true when there is something to begin anew with.
@@ -396,7 +407,7 @@ static bool try_batch(struct journal *j, struct transaction *batch, bool *commit
                       struct error *e) {
     struct transaction *t;
     *committed = false;
-    if (!database_run(j->db, e, "BEGIN IMMEDIATE", ""))
+    if (!may_write(j, e) || !database_run(j->db, e, "BEGIN IMMEDIATE", ""))
         return false;
     for (t = batch; t != NULL; t = t->next) {
         if (t->failed || apply_all(t, j->db, e))
@@ -475,7 +486,7 @@ static void tidy(struct journal *j) {
     struct error e = {0};
     j->tidied_ns = clock_mono_ns();
     j->tidy_more = false;
-    if (!database_run(j->db, &e, "BEGIN IMMEDIATE", ""))
+    if (!may_write(j, &e) || !database_run(j->db, &e, "BEGIN IMMEDIATE", ""))
         return;
     bool good = true;
     for (struct journal_client *c = j->clients; good && c != NULL; c = c->next) {
@@ -585,6 +596,13 @@ bool journal_start(struct journal *j, struct error *e) {
         return error_set(e, ERROR_INTERNAL, "cannot start a thread: %s", strerror(failed));
     j->started = true;
     return true;
+}
+
+void journal_refuse(struct journal *j, const struct error *why) {
+    pthread_mutex_lock(&j->lock);
+    j->refusing = true;
+    j->refusal = *why;
+    pthread_mutex_unlock(&j->lock);
 }
 
 void journal_get_figures(struct journal *j, struct journal_figures *f) {

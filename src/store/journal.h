@@ -103,6 +103,8 @@ struct journal *journal_new(struct database *db, size_t queue_bytes);
 /* Before journal_start: how much may wait to be written. */
 void journal_set_queue(struct journal *j, size_t bytes);
 bool journal_start(struct journal *j, struct error *e);
+/* From now on nothing is written: every transaction fails with this ERROR_STORAGE. */
+void journal_refuse(struct journal *j, const struct error *why);
 void journal_get_figures(struct journal *j, struct journal_figures *f);
 /* When not NULL, why writing fails this moment. */
 bool journal_is_failing(struct journal *j, struct error *why);

@@ -38,7 +38,7 @@ struct store {
     int64_t data_version;
     pthread_t check;
     bool checking;
-    _Atomic bool checked, damaged, closing;
+    _Atomic bool checked, damaged, interrupted, closing;
     struct error damage; /* set before `damaged` */
 };
 
@@ -88,7 +88,9 @@ struct database *store_open_reader(const struct store *s, struct error *e) {
 /* ---- the check after an unclean stop ---- */
 
 static bool read_verdict(sqlite3_stmt *row, void *context) {
-    buffer_add_string(context, row_text(row, 0));
+    /* Lines under a heading: "*** in database main ***". */
+    const char *text = row_text(row, 0), *line = strchr(text, '\n');
+    buffer_add_string(context, strncmp(text, "***", 3) == 0 && line != NULL ? line + 1 : text);
     return false;
 }
 
@@ -106,12 +108,16 @@ static void *run_check(void *context) {
         if (!database_query(db, &e, read_verdict, &verdict, "PRAGMA quick_check(1)", ""))
             buffer_add_string(&verdict, e.message);
     }
-    if (!atomic_load(&s->closing) && db != NULL && strcmp(buffer_string(&verdict), "ok") != 0) {
+    bool sound = db != NULL && strcmp(buffer_string(&verdict), "ok") == 0;
+    if (!sound && (atomic_load(&s->closing) || db == NULL)) {
+        atomic_store(&s->interrupted, true);
+    } else if (!sound) {
         error_set(&s->damage, ERROR_STORAGE,
                   "%s is damaged (%s): stop the gateway and put a backup in its place", s->path,
                   buffer_string(&verdict));
         atomic_store(&s->damaged, true);
         log_error("the database is damaged", LOG_STR("error", s->damage.message));
+        journal_refuse(s->journal, &s->damage);
     }
     database_close(db);
     buffer_free(&verdict);
@@ -177,7 +183,7 @@ struct store *store_open(const char *dir, bool exclusive, struct error *e) {
             if (s->journal != NULL)
                 journal_add_client(s->journal, &s->client);
         }
-        if (!clean)
+        if (!clean && s->journal != NULL)
             start_check(s);
         if (!exclusive || s->journal != NULL)
             return s;
@@ -206,7 +212,7 @@ void store_close(struct store *s) {
     atomic_store(&s->closing, true);
     if (s->checking)
         pthread_join(s->check, NULL);
-    bool clean = s->journal != NULL && !store_is_damaged(s, NULL);
+    bool clean = s->journal != NULL && !store_is_damaged(s, NULL) && !atomic_load(&s->interrupted);
     journal_free(s->journal);
     if (clean)
         database_run(s->db, NULL, "INSERT OR REPLACE INTO meta VALUES ('clean', 1)", "");

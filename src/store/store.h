@@ -15,7 +15,8 @@ struct store;
 
 /* Makes the directory (mode 0700) and the database when they are missing. With `exclusive` no other
  * gateway may use the directory meanwhile (ERROR_UNAVAILABLE); `hookmoon key` works beside one. An
- * exclusive one that was not closed the last time is checked for damage, beside what follows. */
+ * exclusive one that was not closed the last time is checked for damage, beside what follows; when
+ * there is some, its journal refuses everything from then on. */
 struct store *store_open(const char *dir, bool exclusive, struct error *e);
 /* Commits what the journal has, and notes that nothing is left to check. */
 void store_close(struct store *s);

@@ -1,7 +1,7 @@
 // Nothing that was acknowledged is lost: topics, deliveries and events, over restarts and failures.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 
@@ -157,4 +157,27 @@ test('a database that is no database is told of', async (t) => {
   const { status, stderr } = spawnSync(binary, ['serve', '-c', join(g.path, 'hookmoon.lua'), '--listen', '127.0.0.1:0'], { cwd: root, encoding: 'utf8' });
   assert.equal(status, 1);
   assert.match(stderr, /hookmoon\.db: file is not a database .*backup/);
+});
+
+test('a database that is damaged takes nothing more; memory caches go on', async (t) => {
+  const config = 'caches = { "chat", { name = "mem", durability = "memory" } }';
+  const g = await start(t, { config });
+  for (let i = 0; i < 100; i++) await g.publish('t', 'x'.repeat(3000));
+  await g.stop();
+  const second = await again(t, g, { config }); // with all of it in the file itself
+  second.expect = 'SIGKILL';
+  await second.stop('SIGKILL');
+  const file = join(g.path, 'data', 'hookmoon.db');
+  const fd = openSync(file, 'r+');
+  for (let at = 40 * 4096; at < statSync(file).size; at += 4096) writeSync(fd, Buffer.alloc(100, 0xee), 0, 100, at);
+  closeSync(fd);
+  const third = await again(t, g, { config });
+  const line = await third.log({ message: 'the database is damaged' });
+  assert.match(line.error, /hookmoon\.db is damaged \(.*\): stop the gateway and put a backup in its place/);
+  assert.equal((await (await fetch(`${third.url}/ready`)).json()).storage, 'damaged');
+  const refused = await third.publish('t', 'y');
+  assert.equal(refused.status, 503);
+  assert.ok(refused.headers.get('retry-after'));
+  assert.equal((await third.publish('t', 'y', { cache: 'mem' })).status, 204);
+  assert.equal(await third.metric('hookmoon_store_failing'), 1);
 });

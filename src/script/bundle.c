@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "script/bundle_manifest.h"
+#include "script/bundle_version.h"
 #include "script/script_file.h"
 
 static const char suffix[] = ".lua";
@@ -88,8 +89,12 @@ struct bundle *bundle_load(const char *path, struct error *e) {
     if (!bundle_name_valid(b->name, strlen(b->name)))
         error_set(e, ERROR_INVALID, "%s: a bundle's name has letters, digits, '_' and '-' only",
                   path);
-    else if ((!folder || bundle_manifest_read(b, e)) && read_source(b, e))
+    else if ((!folder || bundle_manifest_read(b, e)) && read_source(b, e)) {
+        char *version = bundle_version_of(b, b->version);
+        free(b->version);
+        b->version = version;
         return b;
+    }
     bundle_free(b);
     return NULL;
 }

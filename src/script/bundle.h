@@ -15,7 +15,7 @@ struct bundle {
     char *main;   /* the file with on_event */
     char *source; /* its text */
     size_t source_length;
-    char *version; /* "" when the manifest names none */
+    char *version; /* see bundle_version.h */
     char **hooks;  /* names allowed behind /hooks/NAME/; none: only /hooks/NAME */
     size_t hook_count;
     json_t *config; /* the manifest's config values, an object */

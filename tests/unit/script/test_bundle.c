@@ -20,7 +20,7 @@ static void test_a_folder_with_a_manifest(void **state) {
     struct bundle *b = load(folder, "shop", &e);
     assert_non_null(b);
     assert_string_equal(b->name, "shop");
-    assert_string_equal(b->version, "1.2");
+    assert_int_equal(strncmp(b->version, "1.2+", 4), 0);
     assert_true(bundle_has_hook(b, "orders") && bundle_has_hook(b, "refunds"));
     assert_false(bundle_has_hook(b, "other"));
     assert_int_equal(b->memory_bytes, 16 << 20);
@@ -168,9 +168,55 @@ static void test_require_finds_the_bundles_modules_and_the_librarys(void **state
     remove_folder(library);
 }
 
+static char *version_of(const char *folder, const char *name) {
+    struct error e;
+    struct bundle *b = load(folder, name, &e);
+    assert_non_null(b);
+    char *version = xstrdup(b->version);
+    bundle_free(b);
+    return version;
+}
+
+static void test_the_version_tells_code_apart(void **state) {
+    static const char *const changes[][2] = {
+        {"s/main.lua", "function on_event() end -- changed"},
+        {"s/module.lua", "return 1"},
+        {"s/deep/module.lua", "return 1"},
+        {"s/deep/module.lua", "return 2"},
+        {"s/deep/other.lua", ""},
+    };
+    (void)state;
+    char *folder = make_folder();
+    write_file(folder, "s/main.lua", "function on_event() end");
+    char *before = version_of(folder, "s");
+    assert_int_equal(strlen(before), 16); /* no manifest: the digest alone */
+    for (size_t i = 0; i < COUNT_OF(changes); i++) {
+        write_file(folder, changes[i][0], changes[i][1]);
+        char *after = version_of(folder, "s"), *again = version_of(folder, "s");
+        assert_string_not_equal(before, after);
+        assert_string_equal(after, again);
+        free(again);
+        free(before);
+        before = after;
+    }
+    /* What is no Lua file does not count, nor where the folder is. */
+    write_file(folder, "s/README.md", "text");
+    char *elsewhere = make_folder();
+    char *command = xasprintf("cp -r '%s/s' '%s/s'", folder, elsewhere);
+    assert_int_equal(system(command), 0);
+    free(command);
+    char *copy = version_of(elsewhere, "s");
+    assert_string_equal(before, copy);
+    free(copy);
+    free(before);
+    remove_folder(elsewhere);
+    remove_folder(folder);
+}
+
 int main(void) {
     log_setup(LOG_OFF, LOG_JSON);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_version_tells_code_apart),
         cmocka_unit_test(test_a_folder_with_a_manifest),
         cmocka_unit_test(test_mistakes_of_a_manifest_are_told_with_their_line),
         cmocka_unit_test(test_what_is_missing_or_no_file_is_said),

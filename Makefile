@@ -16,6 +16,8 @@ HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fstack-clash-pro
 CFLAGS_release := -O2 -g $(HARDEN)
 CFLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 CFLAGS_tsan    := -O1 -g -fsanitize=thread
+CFLAGS_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
+                  -Wno-gnu-zero-variadic-macro-arguments
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now
 LDFLAGS_asan    := -fsanitize=address,undefined
 LDFLAGS_tsan    := -fsanitize=thread
@@ -109,14 +111,15 @@ FUZZ_SECONDS ?= 10
 FUZZ_CC ?= clang
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
-build/fuzz/%: tests/fuzz/fuzz_%.c $(SOURCES) $(GENERATED_SOURCES)
-	@mkdir -p $(@D)
-	@$(FUZZ_CC) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	  -D_GNU_SOURCE -Isrc -isystem $(GENERATED) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) \
-	  -o $@ $< $(filter-out src/cli/main.c,$(SOURCES)) $(GENERATED_SOURCES) $(LDLIBS)
+ifeq ($(KIND),fuzz)
+build/fuzz/%: tests/fuzz/fuzz_%.c $(LIBRARY)
+	@echo "  cc $<"
+	@$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $< $(LIBRARY) $(LDLIBS)
+endif
 
 .PHONY: fuzz
-fuzz: $(FUZZ_TARGETS:%=build/fuzz/%) ## run each fuzz target for FUZZ_SECONDS
+fuzz: ## run each fuzz target for FUZZ_SECONDS
+	@$(MAKE) --no-print-directory -s KIND=fuzz CC=$(FUZZ_CC) $(FUZZ_TARGETS:%=build/fuzz/%)
 	@for t in $(FUZZ_TARGETS); do \
 	  mkdir -p build/fuzz/corpus/$$t && \
 	  build/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 \

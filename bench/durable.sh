@@ -41,7 +41,7 @@ job() { # CACHE ROUND
     log "hooks, round $2: $1 $(value rps "$out/job.$1.$2")/s"
 }
 if wanted hooks; then
-    count=$((seconds * 60000))
+    count=$((seconds * 90000))
     rm -rf bench/out/data
     start_hookmoon
     await_port $hookmoon_port
@@ -95,7 +95,7 @@ if wanted out || wanted start; then
     "$out/gen_events" $secret 10000 disk >"$out/events.fill"
     pending "$out/full"
     # wrk has no number of requests: more than enough time, and what comes twice is refused.
-    EVENTS=$out/events.fill COUNT=10000 $on_client wrk -t1 -c16 -d3s -s bench/post.lua \
+    EVENTS=$out/events.fill COUNT=10000 $on_client wrk -t1 -c64 -d12s -s bench/post.lua \
         "$url/hooks/uppercase" >"$out/fill"
     items=$(published)
     [ "$items" = 1000000 ] || log "INVALID: $items items instead of 1000000"

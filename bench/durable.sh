@@ -2,7 +2,7 @@
 # What keeping things on the disk costs: hooks and publishes against a memory cache, webhooks out
 # against bare libcurl, the start with much on the disk, and acknowledged publishes against NATS
 # JetStream; in one run on this machine, servers pinned to one core and clients to another, rounds
-# interleaved, medians as ratios; writes bench/RESULTS-durable.md.
+# interleaved, medians of the rounds' ratios; writes bench/RESULTS-durable.md.
 #   BENCH_SECONDS=6 BENCH_ROUNDS=3 sh bench/durable.sh
 #   PARTS="hooks publish out start jetstream" chooses; only a whole run writes the results.
 set -eu
@@ -191,8 +191,8 @@ fi
 # ---- the report ----
 m() { median <"$out/$1"; }
 row() { # CONNECTIONS
-    ours=$(m acks.disk_acks.$1)
-    echo "| $1 | $ours ($(m acks_p99.disk_acks.$1) us) | $(m append.rate) | $(ratio "$ours" "$(m append.rate)") | $(m acks.jetstream_sync.$1) ($(m acks_p99.jetstream_sync.$1) us) | **$(ratio "$ours" "$(m acks.jetstream_sync.$1)")** | $(m acks.jetstream.$1) | $(ratio "$ours" "$(m acks.jetstream.$1)") |"
+    ours=$out/acks.disk_acks.$1
+    echo "| $1 | $(m acks.disk_acks.$1) ($(m acks_p99.disk_acks.$1) us) | $(m append.rate) | $(paired "$ours" "$out/append.rate") | $(m acks.jetstream_sync.$1) ($(m acks_p99.jetstream_sync.$1) us) | **$(paired "$ours" "$out/acks.jetstream_sync.$1")** | $(m acks.jetstream.$1) | $(paired "$ours" "$out/acks.jetstream.$1") |"
 }
 cat >$results <<END
 # Benchmark: what is kept on the disk
@@ -201,15 +201,15 @@ cat >$results <<END
 
 $(machine)
 Versions: $(./hookmoon version | tr '\n' ' ' | tr -s ' ')· $(nats-server --version).
-Settings: one worker, servers pinned to core $((cores - 1)) and clients to core 0, $rounds rounds of $seconds s interleaved, medians. The data is on $(df --output=fstype "$out" | tail -1); every acknowledgement waits for its fsync.
+Settings: one worker, servers pinned to core $((cores - 1)) and clients to core 0, $rounds rounds of $seconds s interleaved; figures are medians, "is" is the median of the rounds' ratios. The data is on $(df --output=fstype "$out" | tail -1); every acknowledgement waits for its fsync.
 
 ## Against a memory cache
 
 | | disk | memory | disk is |
 |---|---|---|---|
-| a hook's full job (64 connections, as in RESULTS.md), a second | $(m job.disk) | $(m job.chat) | **$(ratio "$(m job.disk)" "$(m job.chat)")** of it (wanted: 0.5) |
+| a hook's full job (64 connections, as in RESULTS.md), a second | $(m job.disk) | $(m job.chat) | **$(paired "$out/job.disk" "$out/job.chat")** of it (wanted: 0.5) |
 | its p99, us | $(m p99.disk) | $(m p99.chat) | |
-| publishes over HTTP (256 connections, 100 bytes), a second | $(m acks.disk.256) | $(m acks.chat.256) | **$(ratio "$(m acks.disk.256)" "$(m acks.chat.256)")** of it (wanted: 0.5) |
+| publishes over HTTP (256 connections, 100 bytes), a second | $(m acks.disk.256) | $(m acks.chat.256) | **$(paired "$out/acks.disk.256" "$out/acks.chat.256")** of it (wanted: 0.5) |
 | their p99, us | $(m acks_p99.disk.256) | $(m acks_p99.chat.256) | |
 
 ## Webhooks out
@@ -219,7 +219,7 @@ multi interface on the same loop that posts one body again and again.
 
 | | a second | |
 |---|---|---|
-| hookmoon | $(m sent) | **$(ratio "$(m sent)" "$(m multi)")** of it (wanted: 0.5) |
+| hookmoon | $(m sent) | **$(paired "$out/sent" "$out/multi")** of it (wanted: 0.5) |
 | bare libcurl | $(m multi) | |
 
 ## The start

@@ -32,6 +32,9 @@ await_port() {
 # Figures out of RESULT lines; a list's median.
 value() { sed -n "s/^RESULT .*\"$1\":\([0-9.-]*\).*/\1/p" "$2"; }
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+# Of two lists, one line a round: the median of the rounds' ratios. What disturbs a machine lasts
+# longer than a round, and so weighs on both sides of it.
+paired() { paste "$1" "$2" | awk '$2 > 0 { print $1 / $2 }' | median | awk '{ printf "%.2f", $1 }'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else print "-" }'; }
 machine() {
     echo "Machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $cores cores, Linux $(uname -r), $(. /etc/os-release && echo "$PRETTY_NAME")."

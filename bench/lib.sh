@@ -1,4 +1,4 @@
-# What the parts of the benchmark share; sourced by run.sh and grpc.sh.
+# What the parts of the benchmark share; sourced by each.
 cd "$(dirname "$0")/.."
 seconds=${BENCH_SECONDS:-6} rounds=${BENCH_ROUNDS:-3}
 cores=$(nproc)

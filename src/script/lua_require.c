@@ -82,7 +82,9 @@ static bool load_from(lua_State *L, const char *folder, const char *name) {
 
 static int require(lua_State *L) {
     const struct script *s = script_of(L);
-    const char *name = luaL_checkstring(L, 1);
+    size_t length;
+    const char *name = luaL_checklstring(L, 1, &length);
+    luaL_argcheck(L, strlen(name) == length, 1, "the module's name has a NUL in it");
     lua_settop(L, 1);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &loaded_key);
     if (lua_getfield(L, 2, name) != LUA_TNIL) {

@@ -1,0 +1,5 @@
+-- fails: cjson
+function on_event()
+  local cjson = require("cjson")
+  error(cjson.encode({ [1 << 40] = 1 }))
+end

@@ -1,0 +1,4 @@
+-- fails: 'dofile'
+function on_event()
+  dofile("/etc/passwd")
+end

@@ -1,0 +1,4 @@
+-- fails: instruction
+function on_event()
+  while true do end
+end

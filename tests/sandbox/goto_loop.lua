@@ -1,0 +1,4 @@
+-- fails: instruction
+function on_event()
+  ::again:: goto again
+end

@@ -1,0 +1,4 @@
+-- fails: 'io'
+function on_event()
+  io.popen("id"):read("a")
+end

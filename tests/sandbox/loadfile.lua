@@ -1,0 +1,4 @@
+-- fails: 'loadfile'
+function on_event()
+  loadfile("/etc/passwd")
+end

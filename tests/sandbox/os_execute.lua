@@ -1,0 +1,4 @@
+-- fails: execute
+function on_event()
+  os.execute("id")
+end

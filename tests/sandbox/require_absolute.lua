@@ -1,0 +1,4 @@
+-- fails: require
+function on_event()
+  require("/etc/passwd")
+end

@@ -1,0 +1,4 @@
+-- fails: out of range
+function on_event()
+  select(math.mininteger, 1)
+end

@@ -1,0 +1,4 @@
+-- fails: instruction
+function on_event()
+  table.sort({ 3, 2, 1 }, function() while true do end end)
+end

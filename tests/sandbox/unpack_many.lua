@@ -1,0 +1,4 @@
+-- fails: too many results
+function on_event()
+  table.unpack({}, 1, 1 << 30)
+end

@@ -1,15 +1,17 @@
 /*
  * acks: publishers that wait for the acknowledgement of each message before they send the next.
  *
- *   acks http PORT PATH CONNECTIONS SECONDS      POST, an answer of 2xx acknowledges
- *   acks nats PORT SUBJECT CONNECTIONS SECONDS   JetStream: PUB with a reply subject, and its
- * answer acks disk FILE 1 1 SECONDS                   no server: append 200 bytes and fsync, again
- * and again
+ * Over HTTP a message is a POST, which an answer of 2xx acknowledges; over NATS a PUB with a reply
+ * subject, which JetStream answers. On the disk there is no server: 200 bytes are appended to a
+ * file and synced, again and again.
  *
  * Bodies of 100 bytes. Prints a RESULT line: acknowledged a second, their median and 99th
  * percentile in microseconds, and how many were refused.
  *
  * Build: cc -std=gnu17 -O2 acks.c -o acks
+ * Run:   acks http PORT PATH CONNECTIONS SECONDS
+ *        acks nats PORT SUBJECT CONNECTIONS SECONDS
+ *        acks disk FILE 1 1 SECONDS
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

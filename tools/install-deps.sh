@@ -8,7 +8,7 @@ protobuf-c-compiler libsqlite3-dev libwslay-dev"
 test_packages="libcmocka-dev clang libclang-rt-dev clang-tidy clang-format curl nodejs npm
 chromium"
 bench_packages="wrk nghttp2-client nghttp2-server nats-server nginx-core libnginx-mod-http-lua libnginx-mod-nchan lua-cjson linux-perf
-netcat-openbsd strace"
+netcat-openbsd"
 case "${1:-run}" in
 test) packages="$packages $test_packages" ;;
 bench) packages="$packages $test_packages $bench_packages" ;;

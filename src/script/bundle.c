@@ -90,9 +90,7 @@ struct bundle *bundle_load(const char *path, struct error *e) {
         error_set(e, ERROR_INVALID, "%s: a bundle's name has letters, digits, '_' and '-' only",
                   path);
     else if ((!folder || bundle_manifest_read(b, e)) && read_source(b, e)) {
-        char *version = bundle_version_of(b, b->version);
-        free(b->version);
-        b->version = version;
+        bundle_version_complete(b);
         return b;
     }
     bundle_free(b);

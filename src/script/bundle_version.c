@@ -41,7 +41,7 @@ static void add_folder(XXH3_state_t *state, const char *folder) {
         fts_close(tree);
 }
 
-char *bundle_version_of(const struct bundle *b, const char *manifest_version) {
+void bundle_version_complete(struct bundle *b) {
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     XXH3_64bits_reset(&state);
@@ -49,6 +49,8 @@ char *bundle_version_of(const struct bundle *b, const char *manifest_version) {
         add_folder(&state, b->folder);
     else
         add(&state, "", b->source, b->source_length);
-    return xasprintf("%s%s%016llx", manifest_version, manifest_version[0] != '\0' ? "+" : "",
-                     (unsigned long long)XXH3_64bits_digest(&state));
+    char *version = xasprintf("%s%s%016llx", b->version, b->version[0] != '\0' ? "+" : "",
+                              (unsigned long long)XXH3_64bits_digest(&state));
+    free(b->version);
+    b->version = version;
 }

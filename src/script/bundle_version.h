@@ -6,8 +6,8 @@
 
 #include "script/bundle.h"
 
-/* The manifest's version, if it has one, and a digest of all its Lua files as they are now:
- * "1.2.0+5d0e4b1f93a2c677" or "5d0e4b1f93a2c677". The caller frees. */
-char *bundle_version_of(const struct bundle *b, const char *manifest_version);
+/* Adds to b->version, which is the manifest's or "", a digest of all its Lua files as they are now:
+ * "1.2.0+5d0e4b1f93a2c677" or "5d0e4b1f93a2c677". */
+void bundle_version_complete(struct bundle *b);
 
 #endif

@@ -38,7 +38,7 @@ struct store {
     int64_t data_version;
     pthread_t check;
     bool checking;
-    _Atomic bool checked, damaged, interrupted, closing;
+    _Atomic bool checked, sound, damaged, closing;
     struct error damage; /* set before `damaged` */
 };
 
@@ -109,9 +109,8 @@ static void *run_check(void *context) {
             buffer_add_string(&verdict, e.message);
     }
     bool sound = db != NULL && strcmp(buffer_string(&verdict), "ok") == 0;
-    if (!sound && (atomic_load(&s->closing) || db == NULL)) {
-        atomic_store(&s->interrupted, true);
-    } else if (!sound) {
+    atomic_store(&s->sound, sound);
+    if (!sound && db != NULL && !atomic_load(&s->closing)) {
         error_set(&s->damage, ERROR_STORAGE,
                   "%s is damaged (%s): stop the gateway and put a backup in its place", s->path,
                   buffer_string(&verdict));
@@ -212,7 +211,8 @@ void store_close(struct store *s) {
     atomic_store(&s->closing, true);
     if (s->checking)
         pthread_join(s->check, NULL);
-    bool clean = s->journal != NULL && !store_is_damaged(s, NULL) && !atomic_load(&s->interrupted);
+    /* A check that found damage, or did not come to its end, is made again. */
+    bool clean = s->journal != NULL && (!s->checking || atomic_load(&s->sound));
     journal_free(s->journal);
     if (clean)
         database_run(s->db, NULL, "INSERT OR REPLACE INTO meta VALUES ('clean', 1)", "");

@@ -99,8 +99,8 @@ static void test_it_is_forgotten_after_the_window(void **state) {
 static void test_ids_are_told_apart_by_hook(void **state) {
     (void)state;
     struct replay *r = replay_new(WINDOW_MS, 1000, 7), *other = replay_new(WINDOW_MS, 1000, 8);
-    struct fingerprint a = replay_fingerprint_id(r, "a", "1"), again = a, b;
-    again = replay_fingerprint_id(r, "a", "1");
+    struct fingerprint a = replay_fingerprint_id(r, "a", "1");
+    struct fingerprint again = replay_fingerprint_id(r, "a", "1"), b;
     assert_memory_equal(&a, &again, sizeof a);
     b = replay_fingerprint_id(r, "b", "1");
     assert_memory_not_equal(&a, &b, sizeof a);
@@ -118,11 +118,19 @@ static void collect(void *context, const char *name, const char *value) {
     buffer_add_format(context, "%s=%s;", name, value);
 }
 
+/* Its headers, then its arguments. */
+static void assert_pairs(const struct envelope *v, const char *expected) {
+    struct buffer text = {0};
+    v->request.each_header(v->request.source, collect, &text);
+    v->request.each_argument(v->request.source, collect, &text);
+    assert_string_equal(buffer_string(&text), expected);
+    buffer_free(&text);
+}
+
 static void test_an_envelope_is_read_again(void **state) {
     (void)state;
     struct envelope v;
     struct error e;
-    struct buffer text = {0};
     static const char kept[] = "{\"id\":\"r1\",\"method\":\"POST\",\"path\":\"/hooks/h/x\","
                                "\"headers\":[[\"A\",\"1\"],[\"a\",\"2\"]],"
                                "\"arguments\":[[\"q\",\"\"]]}";
@@ -131,10 +139,7 @@ static void test_an_envelope_is_read_again(void **state) {
     assert_string_equal(v.request.method, "POST");
     assert_string_equal(v.request.path, "/hooks/h/x");
     assert_string_equal(v.request.hook, "x");
-    v.request.each_header(v.request.source, collect, &text);
-    v.request.each_argument(v.request.source, collect, &text);
-    assert_string_equal(buffer_string(&text), "A=1;a=2;q=;");
-    buffer_free(&text);
+    assert_pairs(&v, "A=1;a=2;q=;");
     envelope_clear(&v);
 }
 
@@ -142,7 +147,6 @@ static void test_a_damaged_envelope(void **state) {
     (void)state;
     struct envelope v;
     struct error e;
-    struct buffer text = {0};
     static const char *const wrong[] = {"", "[]", "1", "{", "{} x"};
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {
         assert_false(envelope_read(&v, wrong[i], "", &e));
@@ -152,10 +156,7 @@ static void test_a_damaged_envelope(void **state) {
     assert_true(
         envelope_read(&v, "{\"id\":7,\"headers\":[[1,2],[\"a\"],\"b\",[\"c\",\"d\"]]}", "", &e));
     assert_string_equal(v.request.id, "");
-    v.request.each_header(v.request.source, collect, &text);
-    v.request.each_argument(v.request.source, collect, &text);
-    assert_string_equal(buffer_string(&text), "c=d;");
-    buffer_free(&text);
+    assert_pairs(&v, "c=d;");
     envelope_clear(&v);
 }
 
